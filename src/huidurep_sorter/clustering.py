@@ -1,0 +1,110 @@
+"""Clusters of spikes, their number unknown, on features and position together.
+
+Spikes that peak on one channel are clustered by themselves: so no cluster reaches across shanks, features need only
+compare around one place, and the work grows with the number of channels, not with its square. Units that peak on
+two channels come together again when their templates are compared.
+"""
+
+import numpy as np
+
+N_COMPONENTS = 6
+MAX_DEPTH = 3
+ISOCUT_THRESHOLD = 2.0
+MAX_MIXTURE = 12
+
+
+def cluster_spikes(features, positions_um, peaks, *, method="isosplit", min_cluster_size=20, seed=0):
+    """Cluster spikes channel by channel.
+
+    Parameters
+    ----------
+    features : (n_peaks, n_features) float32
+    positions_um : (n_peaks, 2) float32
+    peaks : structured array (n_peaks,)
+    method : "isosplit" | "hdbscan" | "gmm", default: "isosplit"
+    min_cluster_size : int, default: 20
+    seed : int, default: 0
+
+    Returns
+    -------
+    labels : (n_peaks,) int64
+        0 to n_clusters - 1; -1 for a spike in no cluster.
+    """
+    if method not in _METHODS:
+        raise ValueError(f"clustering_method must be one of {sorted(_METHODS)}, not {method!r}")
+    labels = np.full(len(peaks), -1, dtype="int64")
+    n_clusters = 0
+    for channel in np.unique(peaks["channel_index"]):
+        here = np.flatnonzero(peaks["channel_index"] == channel)
+        if here.size < min_cluster_size:
+            continue
+        local = split_recursively(features[here], positions_um[here], method, min_cluster_size, seed)
+        labels[here[local >= 0]] = local[local >= 0] + n_clusters
+        n_clusters += local.max() + 1
+    return labels
+
+
+def split_recursively(features, positions_um, method, min_cluster_size, seed, depth=0):
+    """Labels (n,) of the spikes of one place: split, project each part anew, split again; -1 is none."""
+    x = project(features, positions_um)
+    first = drop_small(_METHODS[method](x, min_cluster_size, seed), min_cluster_size)
+    parts = [np.flatnonzero(first == k) for k in range(first.max() + 1)]
+    if depth + 1 >= MAX_DEPTH or len(parts) <= 1 or method == "gmm":
+        return first
+    labels = np.full(len(features), -1, dtype="int64")
+    n_clusters = 0
+    for part in parts:
+        if part.size < 2 * min_cluster_size:
+            local = np.zeros(part.size, dtype="int64")
+        else:
+            local = split_recursively(features[part], positions_um[part], method, min_cluster_size, seed, depth + 1)
+        labels[part[local >= 0]] = local[local >= 0] + n_clusters
+        n_clusters += local.max() + 1
+    return labels
+
+
+def project(features, positions_um, n_components=N_COMPONENTS):
+    """Main components of the features and the position, (n, d) float64, each position axis as wide as the last component."""
+    x = features - features.mean(axis=0)
+    values, vectors = np.linalg.eigh(x.T @ x)
+    components = (x @ vectors[:, ::-1][:, :n_components]).astype("float64")
+    return components
+
+
+def drop_small(labels, min_size):
+    """Labels 0 to k - 1 of the clusters of at least `min_size`, -1 for the others."""
+    kept, counts = np.unique(labels[labels >= 0], return_counts=True)
+    kept = kept[counts >= min_size]
+    out = np.full(len(labels), -1, dtype="int64")
+    for new, old in enumerate(kept):
+        out[labels == old] = new
+    return out
+
+
+def _isosplit(x, min_cluster_size, seed):
+    from spikeinterface.sortingcomponents.clustering.isosplit_isocut import isosplit
+
+    n_init = int(np.clip(len(x) // (2 * min_cluster_size), 2, 15))
+    return isosplit(x, n_init=n_init, min_cluster_size=10, isocut_threshold=ISOCUT_THRESHOLD, seed=seed)
+
+
+def _hdbscan(x, min_cluster_size, seed):
+    from hdbscan import HDBSCAN
+
+    return HDBSCAN(min_cluster_size=min_cluster_size, min_samples=5, core_dist_n_jobs=1).fit_predict(x)
+
+
+def _gmm(x, min_cluster_size, seed):
+    """The Gaussian mixture of the paper; the number of components is the one of least BIC."""
+    from sklearn.mixture import GaussianMixture
+
+    best, best_bic = None, np.inf
+    for k in range(1, min(MAX_MIXTURE, len(x) // min_cluster_size) + 1):
+        mixture = GaussianMixture(k, random_state=seed, reg_covar=1e-6).fit(x)
+        bic = mixture.bic(x)
+        if bic < best_bic:
+            best, best_bic = mixture, bic
+    return best.predict(x)
+
+
+_METHODS = {"isosplit": _isosplit, "hdbscan": _hdbscan, "gmm": _gmm}

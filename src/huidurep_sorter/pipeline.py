@@ -1,0 +1,130 @@
+"""The whole path, from a raw recording to units."""
+
+import logging
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from huidurep_sorter import clustering, curation, detection, features, templates
+from huidurep_sorter.preprocessing import preprocess
+
+logger = logging.getLogger("huidurep_sorter")
+
+
+def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs=None):
+    """Sort a recording.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        With a probe; one or more segments.
+    parameters : SortingParameters
+    folder : str or Path, optional
+        Where preprocessed traces may be cached and intermediate arrays saved.
+    verbose : bool, default: False
+        Show progress bars.
+    job_kwargs : dict, optional
+        SpikeInterface's, e.g. ``dict(n_jobs=2)``; the result doesn't depend on `n_jobs`.
+
+    Returns
+    -------
+    sorting : NumpySorting
+        With unit properties; empty, with a warning, where no spike is found.
+    """
+    from spikeinterface.core import fix_job_kwargs
+    from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
+
+    parameters.check()
+    folder = None if folder is None else Path(folder)
+    job_kwargs = fix_job_kwargs(dict(job_kwargs or {}) | dict(progress_bar=verbose))
+    if min(recording.get_num_samples(s) for s in range(recording.get_num_segments())) == 0:
+        return empty_sorting(recording, "the recording is empty")
+    if parameters.apply_preprocessing:
+        recording = preprocess(
+            recording,
+            freq_min=parameters.freq_min,
+            freq_max=parameters.freq_max,
+            whitening_radius_um=parameters.whitening_radius_um,
+            seed=parameters.seed,
+        )
+    else:
+        recording = recording.astype("float32")
+    with stage("preprocess"):
+        cache_folder = None if folder is None else folder / "cache_preprocessing"
+        cached, cache_info = cache_preprocessing(
+            recording, mode=parameters.cache_preprocessing_mode, folder=cache_folder, job_kwargs=job_kwargs
+        )
+    try:
+        return sort_preprocessed(cached, parameters, folder, verbose, job_kwargs)
+    finally:
+        del cached
+        clean_cache_preprocessing(cache_info)
+
+
+def sort_preprocessed(recording, parameters, folder=None, verbose=False, job_kwargs=None):
+    """Sort a recording in units of noise; as `sort_recording`, without the preprocessing."""
+    from spikeinterface.core import get_noise_levels
+
+    noise_levels = get_noise_levels(
+        recording, return_in_uV=False, random_slices_kwargs=dict(seed=parameters.seed), **job_kwargs
+    )
+    with stage("detect"):
+        all_peaks = detection.find_peaks(recording, noise_levels, parameters, job_kwargs)
+        margin = [int(ms * recording.sampling_frequency / 1000) for ms in (parameters.ms_before, parameters.ms_after)]
+        chosen = detection.choose_peaks(recording, all_peaks, parameters, margin)
+        peaks = all_peaks[chosen]
+    logger.info("%d peaks, %d of them to cluster", len(all_peaks), len(peaks))
+    if len(peaks) == 0:
+        return empty_sorting(recording, "no peak was found")
+    with stage("represent"):
+        embedding = features.represent_spikes(recording, peaks, parameters, job_kwargs, verbose)
+        positions = features.locate_spikes(recording, peaks, job_kwargs)
+    with stage("cluster"):
+        labels = clustering.cluster_spikes(
+            embedding,
+            positions,
+            peaks,
+            method=parameters.clustering_method,
+            min_cluster_size=parameters.min_cluster_size,
+            seed=parameters.seed,
+        )
+    arrays = dict(all_peaks=all_peaks, peaks=peaks, features=embedding, positions=positions, labels=labels)
+    if folder is not None and (parameters.save_array or parameters.debug):
+        save_arrays(folder, noise_levels=noise_levels, **arrays)
+    with stage("templates"):
+        found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
+        found = None if found is None else templates.clean(found, noise_levels, parameters)
+    if found is None or len(found.unit_ids) == 0:
+        return empty_sorting(recording, "no cluster of spikes has a template")
+    with stage("match"):
+        spikes = templates.find_spikes(recording, found, parameters, job_kwargs)
+    if len(spikes) == 0:
+        return empty_sorting(recording, "no spike matched a template")
+    with stage("curate"):
+        return curation.merge_units(recording, found, spikes, noise_levels, job_kwargs)
+
+
+@contextmanager
+def stage(name):
+    """Log how long a stage took."""
+    start = time.perf_counter()
+    yield
+    logger.info("%s: %.1f s", name, time.perf_counter() - start)
+
+
+def save_arrays(folder, **arrays):
+    """Save intermediate results, each as `<folder>/<name>.npy`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+
+
+def empty_sorting(recording, why):
+    """A sorting without units, and a warning that says why."""
+    from spikeinterface.core import NumpySorting
+
+    logger.warning("the sorting is empty: %s", why)
+    n_segments = recording.get_num_segments()
+    return NumpySorting.from_unit_dict([{} for _ in range(n_segments)], recording.sampling_frequency)

@@ -1,0 +1,118 @@
+"""Templates of labelled peaks, their cleaning, and the search for their spikes."""
+
+import numpy as np
+
+
+def estimate_templates(recording, peaks, labels, parameters, job_kwargs=None):
+    """Mean waveform of each cluster on the channels around it.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    peaks : structured array (n_peaks,)
+    labels : (n_peaks,) int64
+        0 to n_units - 1; peaks of label -1 are left out.
+    parameters : SortingParameters
+        `ms_before`, `ms_after` and `template_radius_um` are used.
+    job_kwargs : dict, optional
+
+    Returns
+    -------
+    templates : Templates or None
+        Sparse; unit ids are the labels. None where no peak has a label.
+    """
+    from spikeinterface.core import Templates, estimate_templates_with_accumulator, ms_to_samples
+    from spikeinterface.sortingcomponents.tools import compute_sparsity_from_peaks_and_label
+
+    kept = labels >= 0
+    if not kept.any():
+        return None
+    peaks, unit_ids = peaks[kept], np.unique(labels[kept])
+    spikes = as_spike_vector(peaks["sample_index"], np.searchsorted(unit_ids, labels[kept]), peaks["segment_index"])
+    order = np.lexsort((spikes["sample_index"], spikes["segment_index"]))
+    spikes, peaks = spikes[order], peaks[order]
+    sparsity, _ = compute_sparsity_from_peaks_and_label(
+        peaks, spikes["unit_index"], unit_ids, recording, parameters.template_radius_um
+    )
+    sparsity.mask &= same_shank(recording, peaks["channel_index"], spikes["unit_index"], len(unit_ids))
+    n_before, n_after = (ms_to_samples(ms, recording.sampling_frequency) for ms in (parameters.ms_before, parameters.ms_after))
+    array = estimate_templates_with_accumulator(
+        recording,
+        spikes,
+        unit_ids,
+        n_before,
+        n_after,
+        return_in_uV=False,
+        sparsity_mask=sparsity.mask,
+        **(job_kwargs or {}),
+    )
+    return Templates(
+        templates_array=array,
+        sampling_frequency=recording.sampling_frequency,
+        nbefore=n_before,
+        channel_ids=recording.channel_ids,
+        unit_ids=unit_ids,
+        sparsity_mask=sparsity.mask,
+        probe=recording.get_probe(),
+        is_in_uV=False,
+    )
+
+
+def same_shank(recording, channel_indices, unit_indices, n_units):
+    """(n_units, n_channels) bool: the channels of the shank where most of a unit's peaks are."""
+    shanks = np.asarray(recording.get_channel_groups())
+    mask = np.zeros((n_units, len(shanks)), dtype=bool)
+    for unit in range(n_units):
+        values, counts = np.unique(shanks[channel_indices[unit_indices == unit]], return_counts=True)
+        mask[unit] = shanks == values[np.argmax(counts)]
+    return mask
+
+
+def as_spike_vector(sample_indices, unit_indices, segment_indices):
+    """SpikeInterface's spike vector from its three columns."""
+    from spikeinterface.core.base import minimum_spike_dtype
+
+    spikes = np.zeros(len(sample_indices), dtype=minimum_spike_dtype)
+    spikes["sample_index"] = sample_indices
+    spikes["unit_index"] = unit_indices
+    spikes["segment_index"] = segment_indices
+    return spikes
+
+
+def clean(templates, noise_levels, parameters):
+    """Leave out channels without signal, and templates that are small, empty or off centre."""
+    from spikeinterface.sortingcomponents.tools import clean_templates
+
+    return clean_templates(
+        templates,
+        sparsify_threshold=1.0,
+        noise_levels=noise_levels,
+        min_snr=parameters.template_min_snr,
+        max_jitter_ms=0.2,
+        remove_empty=True,
+    )
+
+
+def find_spikes(recording, templates, parameters, job_kwargs=None):
+    """Match templates to the recording.
+
+    Returns
+    -------
+    spikes : structured array (n_spikes,)
+        `sample_index`, `cluster_index` (into the templates), `segment_index`, `amplitude` (1: as the template);
+        ordered by segment and sample.
+    """
+    from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
+
+    method = parameters.matching_method
+    spikes = find_spikes_from_templates(
+        recording,
+        templates,
+        method=method,
+        method_kwargs=_MATCHING_KWARGS.get(method, {}),
+        job_kwargs=job_kwargs or {},
+    )
+    return spikes[np.lexsort((spikes["cluster_index"], spikes["sample_index"], spikes["segment_index"]))]
+
+
+_MATCHING_KWARGS = {}
