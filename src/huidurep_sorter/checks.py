@@ -1,0 +1,142 @@
+"""Is this recording sortable? Clear errors before any work, and what to do about dead channels and 3-D probes."""
+
+import logging
+
+import numpy as np
+
+logger = logging.getLogger("huidurep_sorter")
+
+MIN_DURATION_S = 1.0  # of all segments together: less holds too few spikes to cluster
+MIN_SEGMENT_DURATION_S = 0.05  # filters and noise estimates need so much
+MAX_SAMPLED_CHUNKS = 20  # per segment
+SAMPLED_CHUNK_S = 0.1
+
+
+def check_recording(recording, parameters):
+    """Raise where a recording can't be sorted with these parameters.
+
+    Values are sampled in up to 20 chunks of 0.1 s per segment, the first and the last among them.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Any number of channels and segments; integers with an offset and volts are fine.
+    parameters : SortingParameters
+
+    Raises
+    ------
+    ValueError
+        If there is no probe, or two channels in one place; if the recording is too short, is sampled too slowly
+        for the pass band, holds NaN or infinite values, or is constant on all channels.
+    """
+    check_probe(recording)
+    check_duration(recording)
+    if parameters.apply_preprocessing:
+        check_pass_band(recording, parameters.freq_min)
+    chunks = sample_chunks(recording)
+    check_finite(recording, chunks)
+    if find_flat_channels(chunks).all():
+        raise ValueError("every channel is constant (all zero?) in the sampled chunks: there is nothing to sort")
+
+
+def prepare_recording(recording):
+    """The recording that the pipeline sees: on a plane, and without dead channels.
+
+    A 3-D probe keeps the two axes along which it extends furthest. Channels without any signal are left out, with a
+    warning, since whitening would give them the signal of their neighbours.
+    """
+    recording = flatten_probe(recording)
+    flat = find_flat_channels(sample_chunks(recording))
+    if not flat.any():
+        return recording
+    dead = recording.channel_ids[flat]
+    logger.warning("channels without signal are left out: %s", ", ".join(map(str, dead)))
+    return recording.select_channels(recording.channel_ids[~flat])
+
+
+def check_probe(recording):
+    """Raise unless each channel has a place of its own."""
+    if not recording.has_probe():
+        raise ValueError("the recording has no probe: set one with recording.set_probe(...)")
+    locations = flat_locations(recording)
+    if not np.isfinite(locations).all():
+        raise ValueError("some channel locations of the probe are NaN or infinite")
+    if len(np.unique(locations, axis=0)) < len(locations):
+        raise ValueError(
+            "several channels have the same location; sort groups that overlap apart, with run_sorter_by_property"
+        )
+
+
+def check_duration(recording):
+    """Raise where the recording, or one of its segments, is too short."""
+    durations = [recording.get_num_samples(s) / recording.sampling_frequency for s in range(recording.get_num_segments())]
+    if sum(durations) < MIN_DURATION_S:
+        raise ValueError(f"the recording is too short: {sum(durations):.3g} s, at least {MIN_DURATION_S:g} s are needed")
+    for segment_index, duration in enumerate(durations):
+        if duration < MIN_SEGMENT_DURATION_S:
+            raise ValueError(
+                f"segment {segment_index} is too short: {duration:.3g} s, at least {MIN_SEGMENT_DURATION_S:g} s are needed"
+            )
+
+
+def check_pass_band(recording, freq_min):
+    """Raise where the recording has nothing above freq_min."""
+    nyquist = recording.sampling_frequency / 2
+    if freq_min >= 0.8 * nyquist:
+        raise ValueError(
+            f"freq_min ({freq_min:g} Hz) is too high for a recording sampled at {recording.sampling_frequency:g} Hz"
+        )
+
+
+def check_finite(recording, chunks):
+    """Raise where sampled values aren't finite, naming the channels."""
+    bad = np.zeros(recording.get_num_channels(), dtype=bool)
+    for traces in chunks:
+        bad |= ~np.isfinite(traces).all(axis=0)
+    if bad.any():
+        names = ", ".join(map(str, recording.channel_ids[bad][:10])) + (", ..." if bad.sum() > 10 else "")
+        raise ValueError(f"NaN or infinite values on channels {names}: remove these channels or fill the gaps first")
+
+
+def sample_chunks(recording):
+    """Stretches of raw traces, evenly spaced over each segment; a list of (n_samples, n_channels) arrays."""
+    size = int(SAMPLED_CHUNK_S * recording.sampling_frequency)
+    chunks = []
+    for segment_index in range(recording.get_num_segments()):
+        n_samples = recording.get_num_samples(segment_index)
+        n_chunks = min(MAX_SAMPLED_CHUNKS, max(n_samples // size, 1))
+        for start in np.linspace(0, max(n_samples - size, 0), n_chunks).astype(int):
+            stop = min(start + size, n_samples)
+            chunks.append(recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop))
+    return chunks
+
+
+def find_flat_channels(chunks):
+    """Channels that never change within any of the chunks; (n_channels,) bool."""
+    return np.all([np.ptp(traces, axis=0) == 0 for traces in chunks], axis=0)
+
+
+def flat_locations(recording):
+    """Channel locations on a plane, (n_channels, 2): of three axes, the two along which the probe extends furthest."""
+    locations = recording.get_probe().contact_positions
+    return locations[:, plane_axes(locations)]
+
+
+def plane_axes(locations):
+    """Indices of the two axes of largest extent, in their order."""
+    return np.sort(np.argsort(-np.ptp(locations, axis=0), kind="stable")[:2])
+
+
+def flatten_probe(recording):
+    """The recording with a 2-D probe, itself if it has one."""
+    probe = recording.get_probe()
+    if probe.ndim == 2:
+        return recording
+    axes = "".join("xyz"[axis] for axis in plane_axes(probe.contact_positions))
+    logger.info("3-D probe: its %s plane is used", axes)
+    groups = recording.get_channel_groups()
+    flat_probe = probe.to_2d(axes=axes)
+    flat_probe.set_device_channel_indices(np.arange(len(groups)))
+    flat_recording = recording.set_probe(flat_probe)
+    flat_recording.set_channel_groups(groups)
+    return flat_recording
