@@ -1,0 +1,1 @@
+"""Pretraining of the encoder: simulate or read recordings, make pairs of views, train."""

@@ -1,0 +1,94 @@
+"""Footprints: a neuron's mean voltage on a dense patch of sites, and its templates on any probe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.interpolate import LinearNDInterpolator
+from scipy.spatial import cKDTree
+
+MS_BEFORE, MS_AFTER = 2.0, 3.0  # what a template covers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """waveform_uv is (n_samples, n_sites), its largest trough at sample n_before; sites_um is (n_sites, 2)."""
+
+    waveform_uv: np.ndarray
+    sites_um: np.ndarray
+    n_before: int
+    sampling_frequency: float = 30000.0
+
+
+def read_footprints(path) -> list[Footprint]:
+    """Read an `.npz` file of footprints at 30 kHz.
+
+    Units share sites: `waveform` (n_units, n_samples, n_sites), `x_um`, `y_um` (n_sites,); or each has its own:
+    `waveform_0`, `x_um_0`, `y_um_0`, ... Either way `n_before` (n_units,) is the sample of the trough.
+    """
+    with np.load(Path(path)) as f:
+        arrays = dict(f)
+    if "n_before" not in arrays:
+        raise ValueError(f"{path} holds no footprints: it has {sorted(arrays)[:5]}, not n_before, waveform, x_um, y_um")
+    shared = "waveform" in arrays
+    out = []
+    for i, n_before in enumerate(arrays["n_before"]):
+        own = "" if shared else f"_{i}"
+        waveform = arrays["waveform"][i] if shared else arrays[f"waveform{own}"]
+        sites = np.column_stack([arrays[f"x_um{own}"], arrays[f"y_um{own}"]]).astype("float64")
+        footprint = Footprint(
+            waveform_uv=waveform.astype("float32"),
+            sites_um=sites - sites[waveform.min(axis=0).argmin()],
+            n_before=int(n_before),
+        )
+        out.append(footprint)
+    return out
+
+
+def vary(footprint: Footprint, rng) -> Footprint:
+    """Another neuron like it: mirrored, wider or narrower in space, slower or faster in time."""
+    flip = np.array([rng.choice([-1, 1]), rng.choice([-1, 1], p=[0.25, 0.75])])
+    return Footprint(
+        waveform_uv=footprint.waveform_uv,
+        sites_um=footprint.sites_um * flip * np.exp(rng.normal(0, 0.12, 2)),
+        n_before=footprint.n_before,
+        sampling_frequency=footprint.sampling_frequency * np.exp(rng.normal(0, 0.1)),
+    )
+
+
+def project(footprint: Footprint, points_um, sampling_frequency, decay_um=25.0):
+    """Templates of a footprint at some points of its plane.
+
+    Linear between the sites; beyond them the nearest site's voltage, decaying exponentially.
+
+    Parameters
+    ----------
+    points_um : (n_points, 2)
+        Relative to the site of the largest amplitude.
+    sampling_frequency : float
+        Of the templates.
+
+    Returns
+    -------
+    templates : (n_points, n_samples, 4) float32
+        Covering MS_BEFORE to MS_AFTER around the trough, delayed by 0, 1/4, 1/2 and 3/4 of a sample.
+    """
+    values = _resample(footprint, sampling_frequency)  # (n_sites, n_samples, 4)
+    flat = values.reshape(len(values), -1)
+    out = LinearNDInterpolator(footprint.sites_um, flat)(points_um)
+    outside = np.isnan(out[:, 0])
+    distance, nearest = cKDTree(footprint.sites_um).query(points_um[outside])
+    out[outside] = flat[nearest] * np.exp(-distance / decay_um)[:, None]
+    return out.reshape(len(points_um), *values.shape[1:]).astype("float32")
+
+
+def _resample(footprint, sampling_frequency):
+    """(n_sites, n_samples, 4): on the wanted clock, baseline removed, faded to zero at both ends."""
+    n_before, n_after = (int(round(ms * sampling_frequency / 1000)) for ms in (MS_BEFORE, MS_AFTER))
+    wave = footprint.waveform_uv - footprint.waveform_uv[:5].mean(axis=0)
+    own = (np.arange(len(wave)) - footprint.n_before) / footprint.sampling_frequency
+    wanted = (np.arange(-n_before, n_after)[:, None] - np.arange(4) / 4) / sampling_frequency
+    out = np.stack([np.interp(wanted.ravel(), own, w, left=0.0) for w in wave.T]).reshape(wave.shape[1], -1, 4)
+    fade = np.clip(np.minimum(np.arange(n_before + n_after), np.arange(n_before + n_after)[::-1]) / (0.2 * n_before), 0, 1)
+    last = np.clip((own[-1] - wanted) / 0.0008, 0, 1)  # a footprint that ends early goes out within 0.8 ms
+    return out * fade[None, :, None] * last[None]

@@ -1,0 +1,54 @@
+"""The losses of pretraining, and what tells whether a representation collapses."""
+
+import torch
+from torch.nn import functional as F
+
+
+def info_nce(queries, keys, temperature=0.2):
+    """InfoNCE of MoCo-v3 (Chen et al. 2021): each query must find its own key among those of the batch.
+
+    Parameters
+    ----------
+    queries, keys : (n, d)
+        Row i of both is of the same spike; keys carry no gradient.
+    """
+    logits = F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T / temperature
+    return 2 * temperature * F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def same_neuron(features, label, temperature=0.1):
+    """Supervised contrast (Khosla et al. 2020): spikes of one neuron attract, all others in the batch repel.
+
+    Parameters
+    ----------
+    features : (n, d)
+    label : (n,) int64
+        A spike alone with its label counts as a negative only.
+    """
+    features = F.normalize(features, dim=1)
+    own = torch.eye(len(label), dtype=torch.bool, device=label.device)
+    logits = (features @ features.T / temperature).masked_fill(own, float("-inf"))
+    log_probability = logits - logits.logsumexp(dim=1, keepdim=True)
+    same = (label[:, None] == label[None]) & ~own
+    count = same.sum(dim=1)
+    mean = log_probability.masked_fill(~same, 0.0).sum(dim=1) / count.clamp(min=1)
+    return -mean[count > 0].mean() if (count > 0).any() else features.sum() * 0.0
+
+
+def alignment(features, label):
+    """Mean squared distance of spikes with one label, on the unit sphere (Wang and Isola 2020)."""
+    features = F.normalize(features, dim=1)
+    same = torch.triu(label[:, None] == label[None], diagonal=1)
+    return (2 - 2 * (features @ features.T)[same]).mean() if same.any() else torch.tensor(float("nan"))
+
+
+def uniformity(features):
+    """Logarithm of the mean Gaussian potential of pairs, on the unit sphere; lower is more uniform."""
+    return torch.pdist(F.normalize(features, dim=1)).pow(2).mul(-2).exp().mean().log()
+
+
+def effective_rank(features):
+    """Exponential of the entropy of the covariance's spectrum (Roy and Vetterli 2007), from 1 to d."""
+    spectrum = torch.linalg.svdvals(features - features.mean(dim=0)).pow(2)
+    p = spectrum / spectrum.sum().clamp(min=1e-12)
+    return (-(p * p.clamp(min=1e-12).log()).sum()).exp()

@@ -1,0 +1,189 @@
+"""Spikes to train on: snippets of a recording, with what is known of each."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from huidurep_sorter.preprocessing import preprocess
+from huidurep_sorter.snippets import Window, find_neighbourhoods, iterate_snippets
+
+MARGIN = 4  # samples at both ends from which a view may be shifted
+PEAK_RADIUS_UM = 45.0  # around a unit's main channel, where a spike of it may be largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpikeSet:
+    """Spikes of one recording.
+
+    Attributes
+    ----------
+    snippets : (n, n_samples + 2 * MARGIN, n_channels) float16
+        Preprocessed, in units of noise.
+    clean : like snippets, or (0,) where the truth isn't known
+        The spike alone.
+    offsets_um : (n, n_channels, 2) float32
+        Contact positions relative to the peak, NaN where there is no channel.
+    unit : (n,) int64
+        -1 where it isn't known.
+    location_um : (n, 2) float32
+        Where the spike's unit is, or its peak channel.
+    noise : like snippets
+        From stretches without a detected spike.
+    """
+
+    snippets: np.ndarray
+    clean: np.ndarray
+    offsets_um: np.ndarray
+    unit: np.ndarray
+    location_um: np.ndarray
+    noise: np.ndarray
+
+    def save(self, folder):
+        """Write whole or not at all: a folder that exists is complete."""
+        folder = Path(folder)
+        partial = folder.with_name(folder.name + ".partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        for field in fields(self):
+            np.save(partial / f"{field.name}.npy", getattr(self, field.name))
+        partial.rename(folder)
+
+    @classmethod
+    def load(cls, folder):
+        """Read lazily: the arrays stay on disk until they are used."""
+        return cls(**{f.name: np.load(Path(folder) / f"{f.name}.npy", mmap_mode="r") for f in fields(cls)})
+
+
+def spikes_of_simulation(simulated, window: Window, n_channels, seed, max_spikes_per_unit=300) -> SpikeSet:
+    """Spikes of a simulated recording at the sample and channel that a detector would give, with the clean spike."""
+    from spikeinterface.core import NumpyRecording
+    from spikeinterface.preprocessing import bandpass_filter, whiten
+
+    rng = np.random.default_rng(seed)
+    lazy = preprocess(simulated.recording, seed=seed)
+    whitened = NumpyRecording([lazy.get_traces()], lazy.sampling_frequency)  # read three times below
+    whitened.set_probegroup(lazy.get_probegroup(), group_mode="by_probe")
+    spikes = _at_most(simulated.spikes, max_spikes_per_unit, rng)
+    main = np.abs(simulated.templates).max(axis=2).argmax(axis=2)[spikes["unit_index"], spikes["step"]]
+    peaks = _detected(whitened, spikes["sample_index"], main, rng)
+
+    n_units, n_steps, n_samples, _ = simulated.templates.shape
+    gap = int(0.004 * whitened.sampling_frequency)
+    bank = np.pad(simulated.templates, ((0, 0), (0, 0), (gap, gap), (0, 0))).reshape(-1, simulated.templates.shape[3])
+    bank = NumpyRecording([bank], whitened.sampling_frequency)
+    bank.set_probegroup(whitened.get_probegroup(), group_mode="by_probe")
+    bank = whiten(bandpass_filter(bank, dtype="float32"), W=lazy._kwargs["W"], M=lazy._kwargs["M"], dtype="float32")
+    in_bank = peaks.copy()
+    in_bank["sample_index"] += (spikes["unit_index"] * n_steps + spikes["step"]) * (n_samples + 2 * gap)
+    in_bank["sample_index"] += gap + simulated.n_before - spikes["sample_index"]
+
+    where = whitened.get_channel_locations()[main]
+    location = np.array([where[spikes["unit_index"] == u].mean(axis=0) if (spikes["unit_index"] == u).any() else [0, 0]
+                         for u in range(n_units)])
+    read = _Reader(window, n_channels, rng)
+    clean = read(bank, in_bank) * spikes["amplitude"][:, None, None].astype("float16")
+    return read.spike_set(whitened, peaks, spikes["unit_index"], location[spikes["unit_index"]], clean)
+
+
+def spikes_of_recording(recording, window: Window, n_channels, seed, sorting=None, max_spikes=20_000) -> SpikeSet:
+    """Spikes of a recording: those of a sorting whose units are trusted, or without one all that are detected."""
+    from spikeinterface.sortingcomponents.peak_detection import detect_peaks
+
+    rng = np.random.default_rng(seed)
+    whitened = preprocess(recording, seed=seed)
+    if sorting is None:
+        kwargs = dict(peak_sign="neg", detect_threshold=5.0, exclude_sweep_ms=0.5, radius_um=50.0)
+        peaks = detect_peaks(whitened, method="locally_exclusive", method_kwargs=kwargs)
+        peaks = np.sort(rng.permutation(peaks)[:max_spikes], order=("segment_index", "sample_index"))
+        location = recording.get_channel_locations()[peaks["channel_index"]]
+        return _Reader(window, n_channels, rng).spike_set(whitened, peaks, np.full(len(peaks), -1), location)
+    if recording.get_num_segments() != 1:
+        raise ValueError("a recording with a sorting must have one segment to be trained on")
+    spikes = sorting.to_spike_vector()
+    spikes = np.sort(rng.permutation(spikes)[:max_spikes], order="sample_index")
+    main = _main_channels(whitened, spikes, len(sorting.unit_ids))
+    peaks = _detected(whitened, spikes["sample_index"], main[spikes["unit_index"]], rng)
+    location = recording.get_channel_locations()[main[spikes["unit_index"]]]
+    return _Reader(window, n_channels, rng).spike_set(whitened, peaks, spikes["unit_index"], location)
+
+
+class _Reader:
+    """Reads wide snippets of one probe."""
+
+    def __init__(self, window, n_channels, rng, n_noise=1500):
+        self.window = Window(
+            n_samples=window.n_samples + 2 * MARGIN,
+            n_before=window.n_before + MARGIN,
+            sampling_frequency=window.sampling_frequency,
+        )
+        self.n_channels, self.rng, self.n_noise = n_channels, rng, n_noise
+
+    def __call__(self, recording, peaks):
+        out = np.zeros((len(peaks), self.window.n_samples, self.n_channels), dtype="float16")
+        neighbourhoods = find_neighbourhoods(recording, self.n_channels)
+        for indices, snippets in iterate_snippets(recording, peaks, self.window, neighbourhoods):
+            out[indices] = snippets
+        return out
+
+    def spike_set(self, recording, peaks, unit, location_um, clean=None):
+        neighbourhoods = find_neighbourhoods(recording, self.n_channels)
+        noise = self(recording, self._random_peaks(recording))
+        quiet = np.abs(noise).max(axis=(1, 2)) < 6.0
+        return SpikeSet(
+            snippets=self(recording, peaks),
+            clean=np.zeros(0, dtype="float16") if clean is None else clean,
+            offsets_um=neighbourhoods.offsets_um[peaks["channel_index"]],
+            unit=np.asarray(unit, dtype="int64"),
+            location_um=np.asarray(location_um, dtype="float32")[:, :2],
+            noise=noise[quiet],
+        )
+
+    def _random_peaks(self, recording):
+        out = np.zeros(self.n_noise, dtype=_PEAK)
+        out["sample_index"] = np.sort(self.rng.integers(recording.get_num_samples(0), size=self.n_noise))
+        out["channel_index"] = self.rng.integers(recording.get_num_channels(), size=self.n_noise)
+        return out
+
+
+_PEAK = [("sample_index", "int64"), ("channel_index", "int64"), ("segment_index", "int64")]
+
+
+def _at_most(spikes, n, rng):
+    """At most n spikes of each unit, in time order."""
+    shuffled = rng.permutation(len(spikes))
+    order = shuffled[np.argsort(spikes["unit_index"][shuffled], kind="stable")]
+    units = spikes["unit_index"][order]
+    rank = np.arange(len(order)) - np.searchsorted(units, units)
+    return spikes[np.sort(order[rank < n])]
+
+
+def _detected(recording, samples, main_channel, rng, reach=4):
+    """Peaks near known spikes: on half of them the largest channel of this very spike, else the unit's main one."""
+    distance = np.linalg.norm(recording.get_channel_locations()[:, None] - recording.get_channel_locations()[None], axis=2)
+    groups = recording.get_channel_groups()
+    near = (distance < PEAK_RADIUS_UM) & (groups[:, None] == groups[None])
+    peaks = np.zeros(len(samples), dtype=_PEAK)
+    own = rng.random(len(samples)) < 0.5
+    for start in range(0, recording.get_num_samples(0), 2**17):
+        inside = np.flatnonzero((samples >= start) & (samples < start + 2**17))
+        lead = min(start, reach)
+        traces = recording.get_traces(start_frame=start - lead, end_frame=min(start + 2**17 + reach, recording.get_num_samples(0)))
+        for i in inside:
+            channels = np.flatnonzero(near[main_channel[i]]) if own[i] else main_channel[i : i + 1]
+            first = max(samples[i] - start + lead - reach, 0)
+            piece = traces[first : first + 2 * reach + 1][:, channels]
+            t, c = np.unravel_index(piece.argmin(), piece.shape)
+            peaks["sample_index"][i] = start - lead + first + t
+            peaks["channel_index"][i] = channels[c]
+    return peaks
+
+
+def _main_channels(recording, spikes, n_units, n_spikes=100):
+    """(n_units,) the channel of the deepest mean trough."""
+    main = np.zeros(n_units, dtype="int64")
+    for unit in range(n_units):
+        samples = spikes["sample_index"][spikes["unit_index"] == unit][:n_spikes]
+        pieces = [recording.get_traces(start_frame=max(s - 10, 0), end_frame=s + 11) for s in samples]
+        pieces = [p for p in pieces if len(p) == 21]
+        main[unit] = np.mean(pieces, axis=0).min(axis=0).argmin() if pieces else 0
+    return main
