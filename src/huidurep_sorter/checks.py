@@ -36,7 +36,9 @@ def check_recording(recording, parameters):
     chunks = sample_chunks(recording)
     check_finite(recording, chunks)
     if find_flat_channels(chunks).all():
-        raise ValueError("every channel is constant (all zero?) in the sampled chunks: there is nothing to sort")
+        raise ValueError(
+            "every channel is constant (all zero?) in the sampled chunks: there is nothing to sort"
+        )
 
 
 def prepare_recording(recording):
@@ -69,9 +71,14 @@ def check_probe(recording):
 
 def check_duration(recording):
     """Raise where the recording, or one of its segments, is too short."""
-    durations = [recording.get_num_samples(s) / recording.sampling_frequency for s in range(recording.get_num_segments())]
+    durations = [
+        recording.get_num_samples(s) / recording.sampling_frequency
+        for s in range(recording.get_num_segments())
+    ]
     if sum(durations) < MIN_DURATION_S:
-        raise ValueError(f"the recording is too short: {sum(durations):.3g} s, at least {MIN_DURATION_S:g} s are needed")
+        raise ValueError(
+            f"the recording is too short: {sum(durations):.3g} s, at least {MIN_DURATION_S:g} s are needed"
+        )
     for segment_index, duration in enumerate(durations):
         if duration < MIN_SEGMENT_DURATION_S:
             raise ValueError(
@@ -95,7 +102,9 @@ def check_finite(recording, chunks):
         bad |= ~np.isfinite(traces).all(axis=0)
     if bad.any():
         names = ", ".join(map(str, recording.channel_ids[bad][:10])) + (", ..." if bad.sum() > 10 else "")
-        raise ValueError(f"NaN or infinite values on channels {names}: remove these channels or fill the gaps first")
+        raise ValueError(
+            f"NaN or infinite values on channels {names}: remove these channels or fill the gaps first"
+        )
 
 
 def sample_chunks(recording):
@@ -107,7 +116,9 @@ def sample_chunks(recording):
         n_chunks = min(MAX_SAMPLED_CHUNKS, max(n_samples // size, 1))
         for start in np.linspace(0, max(n_samples - size, 0), n_chunks).astype(int):
             stop = min(start + size, n_samples)
-            chunks.append(recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop))
+            chunks.append(
+                recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop)
+            )
     return chunks
 
 
@@ -118,7 +129,9 @@ def find_flat_channels(chunks):
 
 def flat_locations(recording):
     """Channel locations on a plane, (n_channels, 2): of three axes, the two along which the probe extends furthest."""
-    locations = recording.get_probe().contact_positions
+    if not recording.has_3d_probe():
+        return recording.get_channel_locations()
+    locations = recording.get_channel_locations(axes="xyz")
     return locations[:, plane_axes(locations)]
 
 
@@ -128,15 +141,18 @@ def plane_axes(locations):
 
 
 def flatten_probe(recording):
-    """The recording with a 2-D probe, itself if it has one."""
-    probe = recording.get_probe()
-    if probe.ndim == 2:
+    """The recording with 2-D probes, itself if it has them."""
+    if not recording.has_3d_probe():
         return recording
-    axes = "".join("xyz"[axis] for axis in plane_axes(probe.contact_positions))
+    from probeinterface import ProbeGroup
+
+    axes = "".join("xyz"[axis] for axis in plane_axes(recording.get_channel_locations(axes="xyz")))
     logger.info("3-D probe: its %s plane is used", axes)
+    probes = ProbeGroup()
+    for probe in recording.get_probegroup().probes:
+        probes.add_probe(probe.to_2d(axes=axes))
     groups = recording.get_channel_groups()
-    flat_probe = probe.to_2d(axes=axes)
-    flat_probe.set_device_channel_indices(np.arange(len(groups)))
-    flat_recording = recording.set_probe(flat_probe)
-    flat_recording.set_channel_groups(groups)
-    return flat_recording
+    recording = recording.clone()
+    recording.set_probegroup(probes, check_overlap=False)
+    recording.set_property("group", groups)
+    return recording

@@ -4,6 +4,7 @@ import json
 import logging
 import platform
 import time
+import warnings
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,6 +101,7 @@ class HuidurepSorter(BaseSorter):
                 verbose=verbose,
                 job_kwargs=job_kwargs,
             )
+            add_silent_segments(sorting, recording.get_num_segments())
             save_whole(sorting, sorter_output_folder / "sorting")
             n_spikes = sorting.to_spike_vector().size
             logger.info("%d units, %d spikes", len(sorting.unit_ids), n_spikes)
@@ -136,10 +138,21 @@ def check_encoder(parameters):
         load_encoder(parameters.weights, device="cpu")
 
 
+def add_silent_segments(sorting, n_segments):
+    """Complete a `NumpySorting`, which counts segments only up to that of its last spike."""
+    from spikeinterface.core.numpyextractors import SpikeVectorSortingSegment
+
+    spikes = sorting.to_spike_vector()
+    for segment_index in range(sorting.get_num_segments(), n_segments):
+        sorting.add_sorting_segment(SpikeVectorSortingSegment(spikes, segment_index, sorting.unit_ids))
+
+
 def save_whole(sorting, folder):
     """Save a sorting such that `folder` exists only once everything is in it."""
     partial = folder.with_name(folder.name + ".partial")
-    sorting.save(folder=partial, overwrite=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*provenance will not be saved")
+        sorting.save(folder=partial, overwrite=True)
     partial.replace(folder)
 
 
@@ -155,7 +168,9 @@ def log_circumstances(recording, parameters):
     device = choose_device(parameters.torch_device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     logger.info("huidurep-sorter %s, spikeinterface %s", __version__, spikeinterface.__version__)
-    logger.info("device: %s (%s), torch %s, %d threads", device, name, torch.__version__, torch.get_num_threads())
+    logger.info(
+        "device: %s (%s), torch %s, %d threads", device, name, torch.__version__, torch.get_num_threads()
+    )
     logger.info(
         "recording: %d channels, %d segments, %.1f s at %g Hz, %s",
         recording.get_num_channels(),

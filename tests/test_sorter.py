@@ -1,0 +1,277 @@
+"""`run_sorter("huidurep", ...)` as with every SpikeInterface sorter: port of its common sorter test suite, and more."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from probeinterface import ProbeGroup
+from spikeinterface.comparison import compare_sorter_to_ground_truth
+from spikeinterface.core import NumpyRecording, append_recordings
+from spikeinterface.sorters import (
+    get_default_sorter_params,
+    read_sorter_folder,
+    run_sorter,
+    run_sorter_by_property,
+)
+from spikeinterface.sorters.utils import SpikeSortingError
+
+from huidurep_sorter import HuidurepSorter
+from huidurep_sorter import sorter as sorter_module
+
+from .conftest import make_recording
+
+JSON_FILES = ("spikeinterface_recording.json", "spikeinterface_params.json", "spikeinterface_log.json")
+
+
+@pytest.fixture(scope="module")
+def sorted_tetrode(tetrode, quick, tmp_path_factory):
+    """A folder in which the tetrode was sorted, with quick parameters."""
+    folder = tmp_path_factory.mktemp("sorted") / "huidurep"
+    assert run_sorter("huidurep", tetrode[0], folder=folder, with_output=False, **quick) is None
+    return folder
+
+
+def no_sorting(*args, **kwargs):
+    raise AssertionError("work began before the parameters were checked")
+
+
+# The common suite: 4 channels, 60 s, all default parameters
+
+
+def test_common_suite_all_defaults(tmp_path):
+    recording, truth = make_recording(tmp_path, durations=(60.0,), num_units=5)
+    folder = tmp_path / "huidurep"
+    sorting = run_sorter(
+        "huidurep",
+        recording,
+        folder=folder,
+        remove_existing_folder=True,
+        delete_output_folder=True,
+        verbose=False,
+        raise_error=True,
+        **get_default_sorter_params("huidurep"),
+    )
+    assert {"recording", "params", "log"} <= set(sorting.sorting_info)
+    assert not (folder / "sorter_output").is_dir()
+    assert all((folder / name).is_file() for name in JSON_FILES)
+    accuracy = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()[
+        "accuracy"
+    ]
+    assert accuracy.max() > 0.8, "not even the best unit of an easy recording was found"
+
+
+def test_version():
+    from huidurep_sorter import __version__
+
+    assert HuidurepSorter.get_sorter_version() == __version__
+
+
+# Folders
+
+
+def test_result_is_read_back_from_the_folder(sorted_tetrode, tetrode):
+    sorting = read_sorter_folder(sorted_tetrode)
+    recording, truth = tetrode
+    assert len(sorting.unit_ids) > 0
+    assert sorting.sampling_frequency == recording.sampling_frequency
+    assert sorting.has_recording() and sorting.get_num_samples(0) == recording.get_num_samples(0)
+    spikes = sorting.to_spike_vector()["sample_index"]
+    assert spikes.min() >= 0 and spikes.max() < recording.get_num_samples(0)
+    assert not (sorted_tetrode / "sorter_output" / "sorting.partial").exists()
+
+
+def test_log_names_device_and_times_and_reaches_sorting_info(sorted_tetrode):
+    trace = read_sorter_folder(sorted_tetrode).sorting_info["log"]["runtime_trace"]
+    text = (sorted_tetrode / "sorter_output" / "huidurep.log").read_text()
+    assert [line.strip() for line in text.splitlines()] == trace
+    for part in ("device: ", "recording: 4 channels", "detect: ", "match: ", "total: "):
+        assert part in text
+
+
+def test_unit_properties_survive_the_folder(tetrode, tmp_path, monkeypatch):
+    """Whatever properties the pipeline gives, of numbers, texts and booleans."""
+    from spikeinterface.core import NumpySorting
+
+    made = NumpySorting.from_unit_dict([{"0": np.array([5, 90]), "1": np.array([7])}], 25000.0)
+    made.set_property("snr", np.array([4.5, 9.0]))
+    made.set_property("label", np.array(["good", "mua"]))
+    made.set_property("is_good", np.array([True, False]))
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", lambda *args, **kwargs: made)
+    sorting = run_sorter("huidurep", tetrode[0], folder=tmp_path / "out", features="svd")
+    reloaded = read_sorter_folder(tmp_path / "out")
+    for found in (sorting, reloaded):
+        assert list(found.unit_ids) == ["0", "1"]
+        for key in ("snr", "label", "is_good"):
+            np.testing.assert_array_equal(found.get_property(key), made.get_property(key))
+
+
+def test_existing_folder_is_kept_unless_told(sorted_tetrode, tetrode, quick, monkeypatch):
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", no_sorting)
+    with pytest.raises(ValueError, match="already exists"):
+        run_sorter("huidurep", tetrode[0], folder=sorted_tetrode, **quick)
+    assert len(read_sorter_folder(sorted_tetrode).unit_ids) > 0
+
+
+def test_remove_existing_folder(tetrode, quick, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", one_unit_sorting)
+    run_sorter("huidurep", tetrode[0], folder=tmp_path / "out", remove_existing_folder=True, **quick)
+    assert not (tmp_path / "out" / "old").exists()
+
+
+def one_unit_sorting(recording, parameters, folder=None, verbose=False, job_kwargs=None):
+    from spikeinterface.core import NumpySorting
+
+    return NumpySorting.from_unit_dict([{"0": np.array([5, 90])}], recording.sampling_frequency)
+
+
+def test_failure_leaves_no_result_and_is_logged(tetrode, quick, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("a disk is full")
+
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", fail)
+    with pytest.raises(SpikeSortingError, match="a disk is full"):
+        run_sorter("huidurep", tetrode[0], folder=tmp_path / "out", **quick)
+    assert not (tmp_path / "out" / "sorter_output" / "sorting").exists()
+    assert "a disk is full" in (tmp_path / "out" / "sorter_output" / "huidurep.log").read_text()
+    assert json.loads((tmp_path / "out" / "spikeinterface_log.json").read_text())["error"] is True
+
+
+def test_logger_is_left_as_it_was(tetrode, quick, tmp_path, monkeypatch):
+    logger = logging.getLogger("huidurep_sorter")
+    before = (list(logger.handlers), logger.level)
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", one_unit_sorting)
+    run_sorter("huidurep", tetrode[0], folder=tmp_path / "out", **quick)
+    assert (list(logger.handlers), logger.level) == before
+
+
+def test_silent_unless_verbose(tetrode, quick, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", one_unit_sorting)
+    run_sorter("huidurep", tetrode[0], folder=tmp_path / "out", **quick)
+    assert tuple(capfd.readouterr()) == ("", "")
+    run_sorter("huidurep", tetrode[0], folder=tmp_path / "out2", verbose=True, **quick)
+    assert "device: cpu" in capfd.readouterr().err.replace("cuda", "cpu").replace("mps", "cpu")
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("detect_threshold", -1, "detect_threshold"),
+        ("peak_sign", "negative", "peak_sign"),
+        ("clustering_method", "kmeans", "clustering_method"),
+        ("freq_min", 7000.0, "freq_min"),
+        ("torch_device", "tpu9", "torch_device"),
+        ("job_kwargs", {"n_job": 2}, "job_kwargs"),
+        ("job_kwargs", 2, "job_kwargs"),
+        ("no_such_parameter", 2, "no_such_parameter"),
+    ],
+)
+def test_bad_parameter_is_named_before_any_work(tetrode, tmp_path, monkeypatch, name, value, message):
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", no_sorting)
+    with pytest.raises(ValueError, match=message):
+        run_sorter("huidurep", tetrode[0], folder=tmp_path / "out", **{name: value})
+
+
+def test_missing_weights_are_named_before_any_work(tetrode, tmp_path, monkeypatch):
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", no_sorting)
+    with pytest.raises(FileNotFoundError, match="no_such_weights"):
+        run_sorter("huidurep", tetrode[0], folder=tmp_path / "out", weights="no_such_weights")
+
+
+def test_numpy_values_and_paths_become_plain(tetrode, tmp_path, monkeypatch):
+    """Parameters go through JSON; what is checked is what the sorter reads."""
+    seen = {}
+
+    def spy(recording, parameters, **kwargs):
+        seen.update(parameters=parameters, **kwargs)
+        return one_unit_sorting(recording, parameters)
+
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", spy)
+    run_sorter(
+        "huidurep",
+        tetrode[0],
+        folder=tmp_path / "out",
+        features="svd",
+        seed=np.int64(7),
+        detect_threshold=np.float32(5.5),
+        job_kwargs={"n_jobs": np.int64(1)},
+    )
+    assert seen["parameters"].seed == 7 and isinstance(seen["parameters"].seed, int)
+    assert seen["parameters"].detect_threshold == 5.5
+    assert seen["job_kwargs"] == {"n_jobs": 1} and seen["verbose"] is False
+    assert seen["folder"] == tmp_path / "out" / "sorter_output"
+
+
+def test_weights_file_becomes_absolute(tetrode, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.safetensors").touch()
+    monkeypatch.setattr(sorter_module, "check_encoder", lambda parameters: None)
+    params = HuidurepSorter.default_params() | {"weights": "mine.safetensors"}
+    checked = HuidurepSorter._check_params(tetrode[0], tmp_path, params)
+    assert checked["weights"] == str(tmp_path / "mine.safetensors")
+
+
+# Recordings
+
+
+def test_by_property(tmp_path, quick):
+    first, _ = make_recording(tmp_path / "a", seed=1)
+    second, _ = make_recording(tmp_path / "b", seed=2)
+    traces = np.concatenate([first.get_traces(), second.get_traces()], axis=1)
+    probes = ProbeGroup()
+    for shift, recording in ((0.0, first), (1000.0, second)):
+        probe = recording.get_probe().copy()
+        probe.move([shift, 0.0])
+        probes.add_probe(probe)
+    probes.set_global_device_channel_indices(np.arange(8))
+    both = NumpyRecording([traces], first.sampling_frequency)
+    both.set_probegroup(probes)
+    both = both.save(folder=tmp_path / "both", verbose=False, progress_bar=False)
+    sorting = run_sorter_by_property("huidurep", both, "group", tmp_path / "out", **quick)
+    assert set(sorting.get_property("group")) == {0, 1}
+    assert (tmp_path / "out" / "0" / "sorter_output" / "sorting").is_dir()
+
+
+def test_multi_segment(two_segments, quick, tmp_path):
+    recording, truth = two_segments
+    sorting = run_sorter("huidurep", recording, folder=tmp_path / "out", **quick)
+    assert sorting.get_num_segments() == 2
+    spikes = sorting.to_spike_vector()
+    for segment_index in range(2):
+        samples = spikes["sample_index"][spikes["segment_index"] == segment_index]
+        assert len(samples) > 20
+        assert samples.max() < recording.get_num_samples(segment_index)
+
+
+@pytest.mark.parametrize("n_segments", [1, 2])
+def test_no_spike_gives_an_empty_sorting_and_a_warning(quick, tetrode, tmp_path, capfd, n_segments):
+    rng = np.random.default_rng(0)
+    noise = NumpyRecording(
+        [rng.normal(0, 5, (30_000, 4)).astype("float32") for _ in range(n_segments)], 25000.0
+    )
+    noise.set_probe(tetrode[0].get_probe())
+    noise = noise.save(folder=tmp_path / "noise", verbose=False, progress_bar=False)
+    quick = quick | {"detect_threshold": 50.0}
+    sorting = run_sorter("huidurep", noise, folder=tmp_path / "out", **quick)
+    assert len(sorting.unit_ids) == 0 and sorting.get_num_segments() == n_segments
+    assert "empty" in capfd.readouterr().err
+    assert len(read_sorter_folder(tmp_path / "out").unit_ids) == 0
+
+
+def test_silent_last_segment_is_kept(tetrode, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", one_unit_sorting)
+    recording = append_recordings([tetrode[0]] * 3)
+    sorting = run_sorter("huidurep", recording, folder=tmp_path / "out", **quick)
+    counts = [len(sorting.get_unit_spike_train("0", segment_index=s)) for s in range(3)]
+    assert counts == [2, 0, 0]
+
+
+def test_no_probe(tmp_path):
+    bare = NumpyRecording([np.zeros((30_000, 4), dtype="float32")], 25000.0)
+    with pytest.raises(RuntimeError, match="Channel locations are required"):
+        run_sorter("huidurep", bare, folder=tmp_path / "out")
