@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import logging
+import math
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -158,7 +159,7 @@ def _learning_rate(step, t):
     if step < t.warmup_steps:
         return t.learning_rate * (step + 1) / t.warmup_steps
     progress = (step - t.warmup_steps) / max(t.n_steps - t.warmup_steps, 1)
-    return t.learning_rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * progress)))
+    return t.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def _geometry_of(features, label):
@@ -215,9 +216,10 @@ class _Log:
 
     def write(self, step, values):
         for name, value in values.items():
-            self._rows.writerow([step, round(time.perf_counter() - self._start, 1), name, round(float(value), 5)])
+            value = value.item() if isinstance(value, torch.Tensor) else value
+            self._rows.writerow([step, round(time.perf_counter() - self._start, 1), name, round(value, 5)])
             if self._board is not None:
-                self._board.add_scalar(name, float(value), step)
+                self._board.add_scalar(name, value, step)
         self._file.flush()
 
     def close(self):

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from huidurep_sorter.pretraining.footprints import project, read_footprints
+from huidurep_sorter.pretraining.simulation import SimulationConfig, make_noise, simulate
+from huidurep_sorter.pretraining.spikes import MARGIN, SpikeSet, spikes_of_recording, spikes_of_simulation
+from huidurep_sorter.snippets import Window
+
+SMALL = SimulationConfig(n_recordings=1, duration_s=6.0, n_channels=16, drift_probability=1.0)
+WINDOW = Window(n_samples=121, n_before=40, sampling_frequency=30000.0)
+
+
+@pytest.fixture(scope="module")
+def simulated(footprint_file):
+    return simulate(read_footprints(footprint_file), SMALL, seed=3)
+
+
+def test_a_projection_on_the_sites_gives_the_footprint_back(footprint_file):
+    footprint = read_footprints(footprint_file)[0]
+    found = project(footprint, np.array([[0.0, 0.0], [12.0, 0.0], [500.0, 0.0]]), 30000.0)[..., 0]
+    sites = [np.flatnonzero((footprint.sites_um == p).all(axis=1))[0] for p in ([0, 0], [12, 0])]
+    start = 60 - footprint.n_before  # templates begin 2 ms before the trough
+    np.testing.assert_allclose(
+        found[:2, start + 20 : start + 90], footprint.waveform_uv[20:90, sites].T, atol=0.01
+    )
+    assert np.abs(found[2]).max() < 1e-3
+
+
+def test_delays_are_quarters_of_a_sample(footprint_file):
+    found = project(read_footprints(footprint_file)[1], np.zeros((1, 2)), 30000.0)[0]
+    slope = np.gradient(found[:, 0])
+    np.testing.assert_allclose(found[:, 2], found[:, 0] - 0.5 * slope, atol=1.0)
+
+
+def test_a_file_that_holds_no_footprints_is_named(tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(ValueError, match="no footprints"):
+        read_footprints(tmp_path / "other.npz")
+
+
+def test_noise_has_the_wanted_size_in_the_spike_band():
+    from scipy.signal import butter, sosfiltfilt
+
+    contacts = np.column_stack([np.zeros(3), [0.0, 20.0, 400.0]])
+    noise = make_noise(60000, contacts, 10.0, 30000.0, np.random.default_rng(0))
+    noise = sosfiltfilt(butter(4, [300, 6000], "bandpass", fs=30000, output="sos"), noise, axis=0)
+    np.testing.assert_allclose(noise.std(axis=0), 10.0, rtol=0.15)
+    correlation = np.corrcoef(noise.T)
+    assert correlation[0, 1] > 0.05 > abs(correlation[0, 2])
+
+
+def test_same_seed_same_recording(simulated, footprint_file):
+    again = simulate(read_footprints(footprint_file), SMALL, seed=3)
+    np.testing.assert_array_equal(again.recording.get_traces(), simulated.recording.get_traces())
+    np.testing.assert_array_equal(again.spikes, simulated.spikes)
+    other = simulate(read_footprints(footprint_file), SMALL, seed=4)
+    assert len(other.spikes) != len(simulated.spikes) or (other.spikes != simulated.spikes).any()
+
+
+def test_clean_snippets_are_what_the_noise_hides(simulated):
+    spikes = spikes_of_simulation(simulated, WINDOW, 11, seed=0)
+    assert spikes.snippets.shape == (len(spikes.unit), 121 + 2 * MARGIN, 11)
+    noisy, clean = spikes.snippets.astype("float32"), spikes.clean.astype("float32")
+    large = np.flatnonzero(-clean[:, :, 0].min(axis=1) > 6)
+    assert large.size > 20
+    trough = clean[large, :, 0].argmin(axis=1) - (40 + MARGIN)
+    assert np.abs(trough).mean() < 1.5
+    residual = (noisy - clean)[large, 30:60, 0]
+    assert residual.std() < 0.6 * noisy[large, 30:60, 0].std()
+
+
+def test_a_set_of_spikes_survives_the_disk(simulated, tmp_path):
+    spikes = spikes_of_simulation(simulated, WINDOW, 11, seed=0)
+    spikes.save(tmp_path / "spikes")
+    again = SpikeSet.load(tmp_path / "spikes")
+    np.testing.assert_array_equal(again.snippets, spikes.snippets)
+    assert [p.name for p in tmp_path.iterdir()] == ["spikes"]
+
+
+def test_a_plain_recording_gives_its_detected_spikes(tetrode):
+    recording, truth = tetrode
+    detected = spikes_of_recording(recording, WINDOW, 11, seed=0)
+    assert (detected.unit == -1).all() and len(detected.clean) == 0 and len(detected.unit) > 50
+    known = spikes_of_recording(recording, WINDOW, 11, seed=0, sorting=truth)
+    assert len(known.unit) == len(truth.to_spike_vector()) and known.unit.max() == len(truth.unit_ids) - 1
