@@ -1,4 +1,4 @@
-"""Small recordings with ground truth, generated once a session and saved, since generated ones are slow to read."""
+"""Small recordings with ground truth, generated once and saved, since generated ones are slow to read."""
 
 import matplotlib
 import pytest

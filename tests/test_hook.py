@@ -75,7 +75,10 @@ def test_registered_once_however_imported(code, no_hook):
 
 
 def test_switched_off_by_environment():
-    code = "import sys, spikeinterface.sorters as ss; print('huidurep' in ss.available_sorters(), 'huidurep_sorter' in sys.modules)"
+    code = (
+        "import sys, spikeinterface.sorters as ss;"
+        "print('huidurep' in ss.available_sorters(), 'huidurep_sorter' in sys.modules)"
+    )
     assert run_python("-c", code, HUIDUREP_SORTER_NO_HOOK="1").stdout.split() == ["False", "False"]
     assert run_python("-c", code, HUIDUREP_SORTER_NO_HOOK="0").stdout.split() == ["True", "True"]
 

@@ -1,7 +1,7 @@
 """HuiduRep spike sorter: self-supervised spike representations, as a SpikeInterface sorter.
 
-Importing this package registers the sorter, so that ``run_sorter("huidurep", recording)`` works. torch is imported
-only when something that needs it is used.
+Importing this package registers the sorter, so that ``run_sorter("huidurep", recording)`` works. torch is
+imported only when something that needs it is used.
 """
 
 from .registration import register

@@ -1,4 +1,4 @@
-"""Is this recording sortable? Clear errors before any work, and what to do about dead channels and 3-D probes."""
+"""Is this recording sortable? Errors before any work; dead channels and 3-D probes put right."""
 
 import logging
 
@@ -26,8 +26,8 @@ def check_recording(recording, parameters):
     Raises
     ------
     ValueError
-        If there is no probe, or two channels in one place; if the recording is too short, is sampled too slowly
-        for the pass band, holds NaN or infinite values, or is constant on all channels.
+        If there is no probe, or two channels in one place; if the recording is too short, is sampled too
+        slowly for the pass band, holds NaN or infinite values, or is constant on all channels.
     """
     check_probe(recording)
     check_duration(recording)
@@ -44,8 +44,8 @@ def check_recording(recording, parameters):
 def prepare_recording(recording):
     """The recording that the pipeline sees: on a plane, and without dead channels.
 
-    A 3-D probe keeps the two axes along which it extends furthest. Channels without any signal are left out, with a
-    warning, since whitening would give them the signal of their neighbours.
+    A 3-D probe keeps the two axes along which it extends furthest. Channels without any signal are left out, with
+    a warning, since whitening would give them the signal of their neighbours.
     """
     recording = flatten_probe(recording)
     flat = find_flat_channels(sample_chunks(recording))
@@ -65,7 +65,7 @@ def check_probe(recording):
         raise ValueError("some channel locations of the probe are NaN or infinite")
     if len(np.unique(locations, axis=0)) < len(locations):
         raise ValueError(
-            "several channels have the same location; sort groups that overlap apart, with run_sorter_by_property"
+            "several channels have the same location: sort overlapping groups with run_sorter_by_property"
         )
 
 
@@ -82,7 +82,8 @@ def check_duration(recording):
     for segment_index, duration in enumerate(durations):
         if duration < MIN_SEGMENT_DURATION_S:
             raise ValueError(
-                f"segment {segment_index} is too short: {duration:.3g} s, at least {MIN_SEGMENT_DURATION_S:g} s are needed"
+                f"segment {segment_index} is too short: {duration:.3g} s, "
+                f"at least {MIN_SEGMENT_DURATION_S:g} s are needed"
             )
 
 
@@ -91,7 +92,7 @@ def check_pass_band(recording, freq_min):
     nyquist = recording.sampling_frequency / 2
     if freq_min >= 0.8 * nyquist:
         raise ValueError(
-            f"freq_min ({freq_min:g} Hz) is too high for a recording sampled at {recording.sampling_frequency:g} Hz"
+            f"freq_min ({freq_min:g} Hz) is too high for a sampling frequency of {2 * nyquist:g} Hz"
         )
 
 
@@ -128,7 +129,7 @@ def find_flat_channels(chunks):
 
 
 def flat_locations(recording):
-    """Channel locations on a plane, (n_channels, 2): of three axes, the two along which the probe extends furthest."""
+    """Channel locations on a plane, (n_channels, 2), of a 3-D probe along its two axes of largest extent."""
     if not recording.has_3d_probe():
         return recording.get_channel_locations()
     locations = recording.get_channel_locations(axes="xyz")

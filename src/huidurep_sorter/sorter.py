@@ -115,7 +115,7 @@ class HuidurepSorter(BaseSorter):
 
 
 def split_params(params):
-    """Checked `SortingParameters`, and the job kwargs (a dict), from the flat dict that SpikeInterface passes."""
+    """Checked `SortingParameters`, and the job kwargs (a dict), from the one dict of SpikeInterface."""
     from spikeinterface.core import fix_job_kwargs
 
     params = dict(params)

@@ -1,0 +1,167 @@
+"""Recordings from disk: whatever SpikeInterface reads, guessed by content."""
+
+from pathlib import Path
+
+FORMATS = ("spikeinterface", "spikeglx", "openephys", "nwb", "binary")
+
+
+def read_recording(path, file_format=None, *, stream=None, probe=None, binary=None):
+    """Open a recording.
+
+    Parameters
+    ----------
+    path : str or Path
+        File or folder.
+    file_format : str or None, default: None
+        One of `FORMATS`; None guesses by content.
+    stream : str or None, default: None
+        Stream (SpikeGLX, Open Ephys) or electrical series (NWB), where the path holds several.
+    probe : str, Path or None, default: None
+        A probeinterface JSON or `.prb` file; replaces the probe that the recording has.
+    binary : dict or None, default: None
+        For "binary": `sampling_frequency`, `num_channels`, `dtype`, and more of SpikeInterface's `read_binary`.
+
+    Returns
+    -------
+    recording : BaseRecording
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        With a message for the user.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} doesn't exist")
+    file_format = file_format or guess_format(path)
+    recording = _READERS[file_format](path, stream, binary or {})
+    if probe is not None:
+        recording = attach_probe(recording, probe)
+    return recording
+
+
+def guess_format(path):
+    """Name of the format of an existing path; ValueError where it can't be told."""
+    path = Path(path)
+    if path.is_dir():
+        if path.suffix == ".zarr" or any(
+            (path / name).exists() for name in ("si_folder.json", "cached.json", ".zattrs")
+        ):
+            return "spikeinterface"
+        if any(path.rglob("*.ap.bin")) or any(path.rglob("*.imec*.bin")):
+            return "spikeglx"
+        if any(path.rglob("structure.oebin")) or any(path.rglob("*.continuous")):
+            return "openephys"
+    elif path.suffix in (".json", ".pkl", ".pickle"):
+        return "spikeinterface"
+    elif path.suffix == ".nwb":
+        return "nwb"
+    elif path.suffix == ".bin" and path.with_suffix(".meta").exists():
+        return "spikeglx"
+    elif path.suffix in (".bin", ".dat", ".raw"):
+        return "binary"
+    raise ValueError(f"can't tell the format of {path}: give --format, one of {', '.join(FORMATS)}")
+
+
+def attach_probe(recording, path):
+    """The recording with the channels of a probe file, which gives each its place."""
+    from probeinterface import read_prb, read_probeinterface
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"the probe file {path} doesn't exist")
+    group = read_prb(path) if path.suffix == ".prb" else read_probeinterface(path)
+    contacts = group.get_contact_count()
+    wired = [
+        i
+        for probe in group.probes
+        if probe.device_channel_indices is not None
+        for i in probe.device_channel_indices
+    ]
+    if not wired:
+        group.set_global_device_channel_indices(range(contacts))
+        wired = range(contacts)
+    if max(wired) >= recording.get_num_channels():
+        raise ValueError(
+            f"the probe names channel {max(wired)}, the recording has {recording.get_num_channels()}"
+        )
+    return recording.select_channels_with_probegroup(group)
+
+
+def _read_spikeinterface(path, stream, binary):
+    from spikeinterface.core import BaseRecording, load
+
+    recording = load(path, base_folder=path.parent) if path.is_file() else load(path)
+    if not isinstance(recording, BaseRecording):
+        raise ValueError(f"{path} holds a {type(recording).__name__}, not a recording")
+    return recording
+
+
+def _read_spikeglx(path, stream, binary):
+    from spikeinterface.extractors import read_spikeglx
+
+    folder = path.parent if path.is_file() else path
+    wanted = path.name.removesuffix(".bin").split(".", 1)[-1] if path.is_file() and stream is None else stream
+    return read_spikeglx(
+        folder, stream_id=_choose_stream("spikeglx", folder, wanted, lambda s: s.endswith(".ap"))
+    )
+
+
+def _read_openephys(path, stream, binary):
+    from spikeinterface.extractors import read_openephys
+
+    stream_name = _choose_stream(
+        "openephys", path, stream, lambda s: not any(word in s for word in ("NI-DAQ", "ADC", "LFP", "SYNC"))
+    )
+    return read_openephys(path, stream_name=stream_name)
+
+
+def _choose_stream(extractor, folder, wanted, is_spike_band):
+    """The stream named, or the only one that can hold spikes; ids for SpikeGLX, names for Open Ephys."""
+    from spikeinterface.extractors import get_neo_streams
+
+    names, ids = get_neo_streams(extractor, folder)
+    streams = ids if extractor == "spikeglx" else names
+    if wanted is not None:
+        if wanted not in streams:
+            raise ValueError(f"there is no stream {wanted!r}; the streams are {', '.join(streams)}")
+        return wanted
+    candidates = [stream for stream in streams if is_spike_band(stream)]
+    if len(candidates) != 1:
+        raise ValueError(f"several streams could be meant: give --stream, one of {', '.join(streams)}")
+    return candidates[0]
+
+
+def _read_nwb(path, stream, binary):
+    try:
+        from spikeinterface.extractors import read_nwb_recording
+
+        return read_nwb_recording(path, electrical_series_path=stream)
+    except ImportError as error:
+        raise ValueError(f"NWB files need `pip install huidurep-sorter[nwb]` ({error})") from None
+
+
+def _read_binary(path, stream, binary):
+    from spikeinterface.core import read_binary
+
+    missing = [name for name in ("sampling_frequency", "num_channels", "dtype") if binary.get(name) is None]
+    if missing:
+        options = ", ".join("--" + name.replace("_", "-") for name in missing)
+        raise ValueError(f"a binary file doesn't say what it holds: give {options}")
+    import numpy as np
+
+    row = np.dtype(binary["dtype"]).itemsize * binary["num_channels"]
+    if path.stat().st_size % row:
+        raise ValueError(
+            f"{path} has {path.stat().st_size} bytes, no multiple of {row} (channels times {binary['dtype']})"
+        )
+    return read_binary(path, **binary)
+
+
+_READERS = {
+    "spikeinterface": _read_spikeinterface,
+    "spikeglx": _read_spikeglx,
+    "openephys": _read_openephys,
+    "nwb": _read_nwb,
+    "binary": _read_binary,
+}
