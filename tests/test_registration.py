@@ -56,4 +56,4 @@ def test_lazy_exports():
     assert set(huidurep_sorter.__all__) <= set(dir(huidurep_sorter))
     assert callable(huidurep_sorter.load_encoder) and callable(huidurep_sorter.embed_spikes)
     with pytest.raises(AttributeError, match="nothing_such"):
-        huidurep_sorter.nothing_such
+        _ = huidurep_sorter.nothing_such

@@ -1,4 +1,4 @@
-"""`run_sorter("huidurep", ...)` as with every SpikeInterface sorter: port of its common sorter test suite, and more."""
+"""`run_sorter("huidurep", ...)` as with every sorter: port of SpikeInterface's common suite, and more."""
 
 import json
 import logging

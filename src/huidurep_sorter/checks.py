@@ -44,8 +44,8 @@ def check_recording(recording, parameters):
 def prepare_recording(recording):
     """The recording that the pipeline sees: on a plane, and without dead channels.
 
-    A 3-D probe keeps the two axes along which it extends furthest. Channels without any signal are left out, with
-    a warning, since whitening would give them the signal of their neighbours.
+    A 3-D probe keeps the two axes along which it extends furthest. Channels without any signal are left out,
+    with a warning, since whitening would give them the signal of their neighbours.
     """
     recording = flatten_probe(recording)
     flat = find_flat_channels(sample_chunks(recording))

@@ -27,9 +27,8 @@ def run(arguments):
     print(table.to_string(index=False, float_format="{:.2f}".format))
     high = table[table["snr"] >= HIGH_SNR]
     print(f"mean accuracy of the {len(high)} units with SNR >= {HIGH_SNR:g}: {high['accuracy'].mean():.3f}")
-    print(
-        f"figure: {output / 'demo.png'}\nsorting: {output / 'sorting'} (spikeinterface.sorters.read_sorter_folder)"
-    )
+    print(f"figure: {output / 'demo.png'}")
+    print(f"sorting: {output / 'sorting'} (open it with spikeinterface.sorters.read_sorter_folder)")
     return 0
 
 

@@ -8,8 +8,8 @@ TRUE_COLOUR = "0.6"
 def plot_demo(recording, truth, sorting, comparison, true_templates, table):
     """What the demo found, against the truth.
 
-    Traces with the sorted spikes in the colours of their units; templates found over the true ones; where the units
-    are on the probe; spike trains; accuracy against SNR.
+    Traces with the sorted spikes in the colours of their units; templates found over the true ones; where the
+    units are on the probe; spike trains; accuracy against SNR.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def unit_colours(sorting):
 
 
 def draw_traces(ax, recording, sorting, templates, colours, start_s=5.0, duration_s=0.05, radius_um=45.0):
-    """A stretch of filtered traces, from the top of the probe down, sorted spikes coloured around their channel."""
+    """A stretch of filtered traces, by depth, sorted spikes coloured on the channels around them."""
     from spikeinterface.preprocessing import bandpass_filter
 
     fs = recording.sampling_frequency

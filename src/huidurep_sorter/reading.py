@@ -19,7 +19,7 @@ def read_recording(path, file_format=None, *, stream=None, probe=None, binary=No
     probe : str, Path or None, default: None
         A probeinterface JSON or `.prb` file; replaces the probe that the recording has.
     binary : dict or None, default: None
-        For "binary": `sampling_frequency`, `num_channels`, `dtype`, and more of SpikeInterface's `read_binary`.
+        For "binary": `sampling_frequency`, `num_channels`, `dtype`, as in `read_binary`.
 
     Returns
     -------

@@ -8,8 +8,8 @@ def register(sorterlist=None):
     ----------
     sorterlist : module or None, default: None
         The module ``spikeinterface.sorters.sorterlist``, wholly executed; None imports it. When it is in
-        the middle of its own import, nothing is done: whoever imports it (our start-up hook, or SpikeInterface
-        itself reading entry points) adds the sorter at the end.
+        the middle of its own import, nothing is done: whoever imports it (our hook, or SpikeInterface itself
+        reading entry points) adds the sorter at the end.
     """
     if sorterlist is None:
         from spikeinterface.sorters import sorterlist
