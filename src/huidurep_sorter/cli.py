@@ -8,6 +8,7 @@ A subcommand is a module with one function, `add_command(subparsers)`, which add
 
 import argparse
 import sys
+import warnings
 from importlib import import_module
 
 COMMANDS = ("demo", "sort_command")
@@ -45,7 +46,10 @@ def main(argv=None):
     """Run the command line; returns the exit code."""
     arguments = build_parser().parse_args(argv)
     try:
-        return arguments.run(arguments) or 0
+        with warnings.catch_warnings():
+            if not getattr(arguments, "verbose", False):
+                warnings.simplefilter("ignore")  # those of our dependencies; ours go to the log
+            return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         print("huidurep: interrupted", file=sys.stderr)
         return 130

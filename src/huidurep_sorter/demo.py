@@ -3,6 +3,8 @@
 from pathlib import Path
 
 HIGH_SNR = 8.0
+SCORES = ("accuracy", "recall", "precision")
+ONE_JOB = dict(n_jobs=1, progress_bar=False)
 
 
 def add_command(subparsers):
@@ -90,10 +92,8 @@ def average_templates(recording, sorting):
 
     if len(sorting.unit_ids) == 0:
         return None
-    analyzer = create_sorting_analyzer(
-        sorting, recording, sparse=False, verbose=False, n_jobs=1, progress_bar=False
-    )
-    analyzer.compute(["random_spikes", "templates"], n_jobs=1, progress_bar=False)
+    analyzer = create_sorting_analyzer(sorting, recording, sparse=False, verbose=False, job_kwargs=ONE_JOB)
+    analyzer.compute(["random_spikes", "templates"], **ONE_JOB)
     return analyzer.get_extension("templates").get_data(outputs="Templates")
 
 
@@ -102,7 +102,9 @@ def unit_snrs(recording, templates):
     import numpy as np
     from spikeinterface.core import get_noise_levels
 
-    noise = get_noise_levels(recording, return_in_uV=templates.is_in_uV, random_slices_kwargs=dict(seed=0))
+    noise = get_noise_levels(
+        recording, return_in_uV=templates.is_in_uV, random_slices_kwargs=dict(seed=0), **ONE_JOB
+    )
     return (np.abs(templates.templates_array).max(axis=1) / noise).max(axis=1)
 
 
@@ -119,6 +121,3 @@ def score_table(comparison, truth, snrs):
         **{name: performance.loc[truth.unit_ids, name].astype(float).to_numpy() for name in SCORES},
     }
     return pd.DataFrame(rows).sort_values("snr", ascending=False, ignore_index=True)
-
-
-SCORES = ("accuracy", "recall", "precision")

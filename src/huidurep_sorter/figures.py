@@ -102,7 +102,7 @@ def draw_accuracy(ax, table):
     mean = table.loc[table["snr"] >= HIGH_SNR, "accuracy"].mean()
     ax.axvline(HIGH_SNR, color="0.8", ls="--")
     ax.plot(table["snr"], table["accuracy"], "o", color="tab:blue")
-    ax.set(xlabel="SNR of the true unit", ylabel="accuracy", ylim=(-0.03, 1.05), xscale="log")
+    ax.set(xlabel="SNR of the true unit", ylabel="accuracy", ylim=(-0.03, 1.05))
     ax.set_title(f"accuracy (mean {mean:.2f} at SNR ≥ {HIGH_SNR:g})")
 
 

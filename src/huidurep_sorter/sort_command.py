@@ -141,7 +141,7 @@ def export_phy(sorting, recording, folder, job_kwargs):
         return
     partial = folder.with_name("phy.partial")
     analyzer = create_sorting_analyzer(
-        sorting, bandpass_filter(recording, dtype="float32"), verbose=False, **job_kwargs
+        sorting, bandpass_filter(recording, dtype="float32"), verbose=False, job_kwargs=job_kwargs
     )
     analyzer.compute(["random_spikes", "waveforms", "templates", "noise_levels"], **job_kwargs)
     export_to_phy(

@@ -187,6 +187,7 @@ def log_to_file(path, verbose=False):
     handlers = [logging.FileHandler(path, mode="w", encoding="utf8"), logging.StreamHandler()]
     handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handlers[1].setFormatter(logging.Formatter("huidurep: %(message)s"))
+    handlers[1].addFilter(lambda record: not record.exc_info)  # the error itself goes up to the caller
     handlers[1].setLevel(logging.INFO if verbose else logging.WARNING)
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -1,0 +1,7 @@
+"""`python -m huidurep_sorter`: the same as the `huidurep` command."""
+
+import sys
+
+from huidurep_sorter.cli import main
+
+sys.exit(main())
