@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huidurep_sorter import clustering, curation, detection, features, templates
+from huidurep_sorter import clustering, curation, detection, features, motion, templates
 from huidurep_sorter.preprocessing import preprocess
 
 logger = logging.getLogger("huidurep_sorter")
@@ -34,47 +34,75 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
         With unit properties; empty, with a warning, where no spike is found.
     """
     from spikeinterface.core import fix_job_kwargs
-    from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
 
     parameters.check()
     folder = None if folder is None else Path(folder)
     job_kwargs = fix_job_kwargs(dict(job_kwargs or {}) | dict(progress_bar=verbose))
     if min(recording.get_num_samples(s) for s in range(recording.get_num_segments())) == 0:
         return empty_sorting(recording, "the recording is empty")
-    if parameters.apply_preprocessing:
-        recording = preprocess(
-            recording,
-            freq_min=parameters.freq_min,
-            freq_max=parameters.freq_max,
-            whitening_radius_um=parameters.whitening_radius_um,
-            seed=parameters.seed,
-        )
-    else:
-        recording = recording.astype("float32")
+    lazy = prepare(recording, parameters)
+    with cached(lazy, parameters, folder, job_kwargs) as prepared:
+        noise_levels, peaks = detect(prepared, parameters, job_kwargs)
+        with stage("motion"):
+            moved = motion.find_motion(prepared, peaks, parameters, job_kwargs)
+        if moved is None:
+            return sort_peaks(prepared, noise_levels, peaks, parameters, folder, verbose, job_kwargs)
+    del prepared  # so that traces are never in memory twice
+    if folder is not None:
+        moved.save(folder / "motion", overwrite=True)
+    with cached(motion.interpolate(lazy, moved), parameters, folder, job_kwargs) as prepared:
+        noise_levels, peaks = detect(prepared, parameters, job_kwargs)
+        return sort_peaks(prepared, noise_levels, peaks, parameters, folder, verbose, job_kwargs)
+
+
+def prepare(recording, parameters):
+    """Traces in units of noise, lazily."""
+    if not parameters.apply_preprocessing:
+        return recording.astype("float32")
+    return preprocess(
+        recording,
+        freq_min=parameters.freq_min,
+        freq_max=parameters.freq_max,
+        whitening_radius_um=parameters.whitening_radius_um,
+        seed=parameters.seed,
+    )
+
+
+@contextmanager
+def cached(recording, parameters, folder, job_kwargs):
+    """The recording with its traces computed once, in memory or in the folder, while in use."""
+    from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
+
     with stage("preprocess"):
-        cache_folder = None if folder is None else folder / "cache_preprocessing"
-        cached, cache_info = cache_preprocessing(
-            recording, mode=parameters.cache_preprocessing_mode, folder=cache_folder, job_kwargs=job_kwargs
+        kept, cache_info = cache_preprocessing(
+            recording,
+            mode=parameters.cache_preprocessing_mode,
+            folder=None if folder is None else folder / "cache_preprocessing",
+            job_kwargs=job_kwargs,
         )
     try:
-        return sort_preprocessed(cached, parameters, folder, verbose, job_kwargs)
+        yield kept
     finally:
-        del cached
+        del kept
         clean_cache_preprocessing(cache_info)
 
 
-def sort_preprocessed(recording, parameters, folder=None, verbose=False, job_kwargs=None):
-    """Sort a recording in units of noise; as `sort_recording`, without the preprocessing."""
+def detect(recording, parameters, job_kwargs):
+    """Noise of each channel, (n_channels,), and all peaks."""
     from spikeinterface.core import get_noise_levels
 
-    noise_levels = get_noise_levels(
-        recording, return_in_uV=False, random_slices_kwargs=dict(seed=parameters.seed), **job_kwargs
-    )
     with stage("detect"):
-        all_peaks = detection.find_peaks(recording, noise_levels, parameters, job_kwargs)
-        margin = [int(ms * recording.sampling_frequency / 1000) for ms in (parameters.ms_before, parameters.ms_after)]
-        chosen = detection.choose_peaks(recording, all_peaks, parameters, margin)
-        peaks = all_peaks[chosen]
+        noise_levels = get_noise_levels(
+            recording, return_in_uV=False, random_slices_kwargs=dict(seed=parameters.seed), **job_kwargs
+        )
+        return noise_levels, detection.find_peaks(recording, noise_levels, parameters, job_kwargs)
+
+
+def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verbose=False, job_kwargs=None):
+    """Units of a recording in units of noise, from its peaks."""
+    margin = [int(ms * recording.sampling_frequency / 1000) for ms in (parameters.ms_before, parameters.ms_after)]
+    chosen = detection.choose_peaks(recording, all_peaks, parameters, margin)
+    peaks = all_peaks[chosen]
     logger.info("%d peaks, %d of them to cluster", len(all_peaks), len(peaks))
     if len(peaks) == 0:
         return empty_sorting(recording, "no peak was found")

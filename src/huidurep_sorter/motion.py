@@ -1,0 +1,99 @@
+"""Motion of the tissue along the probe: measured from the spikes, corrected where it is there and can be."""
+
+import logging
+
+import numpy as np
+
+logger = logging.getLogger("huidurep_sorter")
+
+MIN_CHANNELS = 24
+MAX_PITCH_UM = 45.0  # contacts farther apart along the probe can't tell a small motion
+MIN_SPAN_UM = 150.0
+MIN_PEAKS_PER_SECOND = 20
+MIN_MOTION_UM = 4.0  # between the 5th and 95th percentile of time
+WINDOW_UM = 200.0
+
+
+def find_motion(recording, peaks, parameters, job_kwargs=None):
+    """Measure motion and say what to do about it.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Preprocessed traces.
+    peaks : structured array (n_peaks,)
+    parameters : SortingParameters
+        `apply_motion_correction` and `seed` are used.
+    job_kwargs : dict, optional
+
+    Returns
+    -------
+    motion : Motion or None
+        What to correct, None to leave the recording alone. The reason is in the log.
+    """
+    choice = parameters.apply_motion_correction
+    if choice is False:
+        return None
+    obstacle = why_not(recording, peaks)
+    if obstacle is not None:
+        (logger.warning if choice is True else logger.info)("motion is left alone: %s", obstacle)
+        return None
+    motion = measure_motion(recording, peaks, parameters.seed, job_kwargs)
+    extent = motion_extent_um(motion)
+    if choice == "auto" and extent < MIN_MOTION_UM:
+        logger.info("motion is left alone: %.1f um were measured, under %.1f", extent, MIN_MOTION_UM)
+        return None
+    logger.info("motion is corrected: %.1f um were measured", extent)
+    return motion
+
+
+def why_not(recording, peaks):
+    """Why motion can't be measured on this recording; None where it can."""
+    if recording.get_num_segments() > 1:
+        return "the recording has several segments"
+    if np.unique(recording.get_channel_groups()).size > 1:
+        return "the probe has several shanks"
+    depths = np.unique(np.round(recording.get_channel_locations()[:, 1]))
+    if recording.get_num_channels() < MIN_CHANNELS or np.ptp(depths) < MIN_SPAN_UM:
+        return "the probe has too few contacts along its length"
+    if np.diff(depths).max() > MAX_PITCH_UM:
+        return f"the contacts are up to {np.diff(depths).max():.0f} um apart along the probe"
+    rate = len(peaks) / recording.get_total_duration()
+    if rate < MIN_PEAKS_PER_SECOND:
+        return f"{rate:.1f} peaks a second are too few to measure it with"
+    return None
+
+
+def measure_motion(recording, peaks, seed=0, job_kwargs=None):
+    """Motion over time and depth: DREDge on peaks that are localized by convolution with a grid."""
+    from spikeinterface.sortingcomponents.motion import estimate_motion
+    from spikeinterface.sortingcomponents.peak_localization import localize_peaks
+
+    locations = localize_peaks(recording, peaks, method="grid_convolution", seed=seed, job_kwargs=job_kwargs or {})
+    return estimate_motion(
+        recording,
+        peaks,
+        locations,
+        method="dredge_ap",
+        direction="y",
+        rigid=False,
+        win_shape="gaussian",
+        win_step_um=WINDOW_UM,
+        win_scale_um=WINDOW_UM,
+        win_margin_um=None,
+    )
+
+
+def motion_extent_um(motion):
+    """Largest range of the motion over the depths, between the 5th and 95th percentile of time."""
+    low, high = np.percentile(motion.displacement[0], [5, 95], axis=0)
+    return float((high - low).max())
+
+
+def interpolate(recording, motion):
+    """The recording as if nothing had moved, lazily, by kriging; channels at the ends are extrapolated."""
+    from spikeinterface.sortingcomponents.motion import InterpolateMotionRecording
+
+    return InterpolateMotionRecording(
+        recording, motion, border_mode="force_extrapolate", spatial_interpolation_method="kriging", sigma_um=20.0, p=2
+    )
