@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from probeinterface import generate_linear_probe
+from spikeinterface.core import NumpyRecording
+
+from huidurep_sorter.preprocessing import preprocess
+
+
+def noise(n_channels, sampling_frequency=30000.0, scale=1.0, offset=0.0, dtype="float32"):
+    traces = np.random.default_rng(0).normal(size=(60000, n_channels)) * scale + offset
+    recording = NumpyRecording([traces.astype(dtype)], sampling_frequency)
+    probe = generate_linear_probe(n_channels)
+    probe.set_device_channel_indices(np.arange(n_channels))
+    recording.set_probe(probe)
+    return recording
+
+
+@pytest.mark.parametrize(
+    "scale, offset, dtype", [(10, 0, "float32"), (1e-5, 0, "float32"), (30, 2056, "int16"), (30, 2056, "uint16")]
+)
+@pytest.mark.parametrize("n_channels", [1, 4, 40])
+def test_the_result_is_in_units_of_noise(n_channels, scale, offset, dtype):
+    traces = preprocess(noise(n_channels, scale=scale, offset=offset, dtype=dtype)).get_traces()
+    assert traces.dtype == np.float32
+    np.testing.assert_allclose(traces.std(axis=0), 1.0, atol=0.1)
+    np.testing.assert_allclose(traces.mean(axis=0), 0.0, atol=0.1)
+
+
+def test_a_slow_recording_is_filtered_below_its_limit():
+    assert np.isfinite(preprocess(noise(4, sampling_frequency=10000.0)).get_traces()).all()
+
+
+def test_same_seed_same_traces():
+    one, two = (preprocess(noise(8), seed=3).get_traces() for _ in range(2))
+    np.testing.assert_array_equal(one, two)
