@@ -7,9 +7,9 @@ two channels come together again when their templates are compared.
 
 import numpy as np
 
-N_COMPONENTS = 6
+N_COMPONENTS = 8
 MAX_DEPTH = 3
-ISOCUT_THRESHOLD = 2.0
+ISOCUT_THRESHOLD = 1.5  # splits readily: what is one unit is merged again by template
 MAX_MIXTURE = 12
 
 

@@ -43,6 +43,9 @@ class SortingParameters:
     batch_size: object = _parameter(None, "Snippets on the device at once; None chooses by device")
     clustering_method: str = _parameter("isosplit", "isosplit | hdbscan | gmm (Gaussian mixture, K by BIC)")
     min_cluster_size: int = _parameter(20, "Fewest peaks in a cluster")
+    merge_max_difference: float = _parameter(
+        0.4, "Clusters are one unit if their templates differ by less than this fraction of their norm"
+    )
     ms_before: float = _parameter(1.0, "Milliseconds of a template before its peak")
     ms_after: float = _parameter(2.5, "Milliseconds of a template after its peak")
     template_radius_um: float = _parameter(100.0, "Channels of a template: those within this distance of its unit")
@@ -121,7 +124,7 @@ _POSITIVE = (
     "ms_after",
     "template_radius_um",
 )
-_NOT_NEGATIVE = ("detection_radius_um", "template_min_snr", "min_firing_rate", "seed")
+_NOT_NEGATIVE = ("detection_radius_um", "merge_max_difference", "template_min_snr", "min_firing_rate", "seed")
 _INTEGERS = ("n_peaks_per_channel", "min_cluster_size", "seed")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huidurep_sorter import clustering, curation, detection, features, motion, templates
+from huidurep_sorter import clustering, curation, detection, features, merging, motion, templates
 from huidurep_sorter.preprocessing import preprocess
 
 logger = logging.getLogger("huidurep_sorter")
@@ -118,6 +118,10 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
             min_cluster_size=parameters.min_cluster_size,
             seed=parameters.seed,
         )
+        labels, peak_shifts = merging.merge_clusters(
+            recording, peaks, labels, parameters.merge_max_difference, job_kwargs
+        )
+        peaks["sample_index"] += peak_shifts
     arrays = dict(all_peaks=all_peaks, peaks=peaks, features=embedding, positions=positions, labels=labels)
     if folder is not None and (parameters.save_array or parameters.debug):
         save_arrays(folder, noise_levels=noise_levels, **arrays)

@@ -1,0 +1,189 @@
+"""Clusters of one unit brought together, by the distance of their templates.
+
+Clustering channel by channel splits a unit that peaks on several channels, bursts or straddles sample times. Two
+clusters are one unit if, at their best lag, their templates differ by little of their own size. Templates of few
+spikes are noisy; so each is estimated twice, from every other spike, and its energy is the product of the two halves,
+to which noise adds nothing on average.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW_MS = (0.7, 1.3)
+MAX_LAG_MS = 0.33
+N_TIME_COMPONENTS = 12
+MAX_DISTANCE_UM = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfTemplates:
+    """Templates from every other spike, as coefficients of a common basis over time.
+
+    Attributes
+    ----------
+    coefficients : (n_clusters, 2, n_components, n_channels) float64
+    shifts : (n_lags, n_components, n_components) float64
+        What each lag does to coefficients.
+    lags : (n_lags,) int64
+        In samples.
+    counts : (n_clusters,) int64
+    """
+
+    coefficients: np.ndarray
+    shifts: np.ndarray
+    lags: np.ndarray
+    counts: np.ndarray
+
+
+def merge_clusters(recording, peaks, labels, max_difference, job_kwargs=None):
+    """Merge clusters whose templates are nearly the same.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    peaks : structured array (n_peaks,)
+    labels : (n_peaks,) int64
+        0 to n_clusters - 1, -1 for none.
+    max_difference : float
+        Norm of the difference of two templates of one unit, at most, over the norm of the larger.
+    job_kwargs : dict, optional
+
+    Returns
+    -------
+    labels : (n_peaks,) int64
+        0 to n_units - 1, -1 for none.
+    peak_shifts : (n_peaks,) int64
+        Samples to add to each peak, so that those of one unit are aligned.
+    """
+    n_clusters = labels.max(initial=-1) + 1
+    if n_clusters < 2:
+        return labels, np.zeros(len(labels), dtype="int64")
+    halves = estimate_halves(recording, peaks, labels, job_kwargs)
+    allowed = are_near(recording, halves)
+    groups, shifts = agglomerate(halves, allowed, max_difference)
+    return relabel(labels, groups, shifts)
+
+
+def relabel(labels, groups, shifts):
+    """Labels and sample shifts of peaks, from the group and the shift of each cluster."""
+    _, groups = np.unique(groups, return_inverse=True)
+    kept = labels >= 0
+    new_labels = np.where(kept, groups[labels], -1)
+    return new_labels, np.where(kept, shifts[labels], 0)
+
+
+def estimate_halves(recording, peaks, labels, job_kwargs=None) -> HalfTemplates:
+    """Two templates of each cluster, from its even and its odd spikes."""
+    from spikeinterface.core import estimate_templates_with_accumulator
+
+    from huidurep_sorter.templates import as_spike_vector
+
+    fs = recording.sampling_frequency
+    n_before, n_after = (int(round(ms * fs / 1000)) for ms in WINDOW_MS)
+    kept = np.flatnonzero(labels >= 0)
+    order = kept[np.lexsort((peaks["sample_index"][kept], peaks["segment_index"][kept], labels[kept]))]
+    counts = np.bincount(labels[kept])
+    rank = np.arange(kept.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    spikes = as_spike_vector(peaks["sample_index"][order], 2 * labels[order] + rank % 2, peaks["segment_index"][order])
+    spikes = spikes[np.lexsort((spikes["sample_index"], spikes["segment_index"]))]
+    array = estimate_templates_with_accumulator(
+        recording, spikes, np.arange(2 * counts.size), n_before, n_after, return_in_uV=False, **(job_kwargs or {})
+    )
+    return as_halves(array.reshape(counts.size, 2, n_before + n_after, -1), counts, int(round(MAX_LAG_MS * fs / 1000)))
+
+
+def as_halves(array, counts, max_lag) -> HalfTemplates:
+    """From templates (n_clusters, 2, n_samples, n_channels)."""
+    n_samples = array.shape[2]
+    columns = array.mean(axis=1).transpose(1, 0, 2).reshape(n_samples, -1).astype("float64")
+    _, vectors = np.linalg.eigh(columns @ columns.T)
+    basis = vectors[:, ::-1][:, :N_TIME_COMPONENTS]
+    lags = np.arange(-max_lag, max_lag + 1)
+    shifts = np.stack([_shifted(basis, lag).T @ basis for lag in lags])
+    coefficients = np.einsum("tk,uhtc->uhkc", basis, array, optimize=True)
+    return HalfTemplates(coefficients=coefficients, shifts=shifts, lags=lags, counts=np.asarray(counts))
+
+
+def _shifted(basis, lag):
+    """The basis over time, delayed by `lag` samples."""
+    out = np.zeros_like(basis)
+    if lag >= 0:
+        out[lag:] = basis[: len(basis) - lag]
+    else:
+        out[:lag] = basis[-lag:]
+    return out
+
+
+def are_near(recording, halves):
+    """(n_clusters, n_clusters) bool: of the same shank and with near main channels."""
+    energy = (halves.coefficients.mean(axis=1) ** 2).sum(axis=1)
+    main = energy.argmax(axis=1)
+    locations = recording.get_channel_locations()[main, :2]
+    shanks = np.asarray(recording.get_channel_groups())[main]
+    distance = np.linalg.norm(locations[:, None] - locations[None], axis=2)
+    return (distance <= MAX_DISTANCE_UM) & (shanks[:, None] == shanks[None])
+
+
+def differences(halves, index):
+    """How much each cluster's template differs from that of one cluster, and at which lag.
+
+    Returns
+    -------
+    difference : (n_clusters,) float
+        Over the norm of the larger of the two.
+    lag : (n_clusters,) int64
+        Samples by which the spikes of each would have to be moved to fit those of `index`.
+    """
+    mean = halves.coefficients.mean(axis=1)
+    energy = np.maximum((halves.coefficients[:, 0] * halves.coefficients[:, 1]).sum(axis=(1, 2)), 1e-6)
+    moved = np.einsum("lkj,jc->lkc", halves.shifts, mean[index])
+    product = mean.reshape(len(mean), -1) @ moved.reshape(len(moved), -1).T
+    best = product.argmax(axis=1)
+    squared = energy + energy[index] - 2 * product.max(axis=1)
+    difference = np.sqrt(np.maximum(squared, 0) / np.maximum(energy, energy[index]))
+    return difference, halves.lags[best]
+
+
+def agglomerate(halves, allowed, max_difference):
+    """Merge the two most similar clusters until none are similar enough.
+
+    Returns
+    -------
+    groups : (n_clusters,) int64
+        Index of a cluster that stands for the group.
+    shifts : (n_clusters,) int64
+        Samples to add to the spikes of each cluster.
+    """
+    n = len(halves.counts)
+    coefficients, counts, allowed = halves.coefficients.copy(), halves.counts.astype("float64"), allowed.copy()
+    current = HalfTemplates(coefficients=coefficients, shifts=halves.shifts, lags=halves.lags, counts=counts)
+    np.fill_diagonal(allowed, False)
+    groups, shifts = np.arange(n), np.zeros(n, dtype="int64")
+    difference, lag = np.full((n, n), np.inf), np.zeros((n, n), dtype="int64")
+
+    def update(index):
+        row, row_lag = differences(current, index)
+        row = np.where(allowed[index], row, np.inf)
+        difference[index], lag[index] = row, row_lag
+        difference[:, index], lag[:, index] = row, -row_lag
+
+    for index in range(n):
+        update(index)
+    while True:
+        a, b = np.unravel_index(difference.argmin(), difference.shape)
+        if not difference[a, b] < max_difference:
+            return groups, shifts
+        if counts[a] < counts[b]:
+            a, b = b, a
+        move = lag[a, b]
+        shift_matrix = halves.shifts[np.flatnonzero(halves.lags == -move)[0]]
+        moved = np.einsum("kj,hjc->hkc", shift_matrix, coefficients[b])
+        coefficients[a] = (counts[a] * coefficients[a] + counts[b] * moved) / (counts[a] + counts[b])
+        counts[a] += counts[b]
+        members = groups == b
+        groups[members] = a
+        shifts[members] += move
+        allowed[b], allowed[:, b] = False, False
+        difference[b], difference[:, b] = np.inf, np.inf
+        update(a)
