@@ -41,12 +41,13 @@ def load_encoder(weights=None, device="auto") -> Encoder:
 
 def save_encoder(model: HuiduRep, path, **metadata):
     """Write weights, configuration and any further text as safetensors, whole or not at all."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = Path(path)
     partial = path.with_suffix(".partial")
     metadata = {"format": "huidurep-sorter 1", "config": json.dumps(asdict(model.config)), **metadata}
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, partial, metadata)
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    partial.write_bytes(save(state, metadata))
     partial.replace(path)
 
 

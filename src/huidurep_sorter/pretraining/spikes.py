@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from huidurep_sorter.ground_truth import PEAK_DTYPE, at_most, main_channels, peaks_near
 from huidurep_sorter.preprocessing import preprocess
 from huidurep_sorter.snippets import Window, find_neighbourhoods, iterate_snippets
 
 MARGIN = 4  # samples at both ends from which a view may be shifted
-PEAK_RADIUS_UM = 45.0  # around a unit's main channel, where a spike of it may be largest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +63,9 @@ def spikes_of_simulation(simulated, window: Window, n_channels, seed, max_spikes
     lazy = preprocess(simulated.recording, seed=seed)
     whitened = NumpyRecording([lazy.get_traces()], lazy.sampling_frequency)  # read three times below
     whitened.set_probegroup(lazy.get_probegroup(), group_mode="by_probe")
-    spikes = _at_most(simulated.spikes, max_spikes_per_unit, rng)
+    spikes = at_most(simulated.spikes, max_spikes_per_unit, rng)
     main = np.abs(simulated.templates).max(axis=2).argmax(axis=2)[spikes["unit_index"], spikes["step"]]
-    peaks = _detected(whitened, spikes["sample_index"], main, rng)
+    peaks = peaks_near(whitened, spikes["sample_index"], main, own_channel=rng.random(len(spikes)) < 0.5)
 
     n_units, n_steps, n_samples, _ = simulated.templates.shape
     gap = int(0.004 * whitened.sampling_frequency)
@@ -101,9 +101,9 @@ def spikes_of_recording(recording, window: Window, n_channels, seed, sorting=Non
         raise ValueError("a recording with a sorting must have one segment to be trained on")
     spikes = sorting.to_spike_vector()
     spikes = np.sort(rng.permutation(spikes)[:max_spikes], order="sample_index")
-    main = _main_channels(whitened, spikes, len(sorting.unit_ids))
-    peaks = _detected(whitened, spikes["sample_index"], main[spikes["unit_index"]], rng)
-    location = recording.get_channel_locations()[main[spikes["unit_index"]]]
+    main = main_channels(whitened, spikes, len(sorting.unit_ids))[spikes["unit_index"]]
+    peaks = peaks_near(whitened, spikes["sample_index"], main, own_channel=rng.random(len(spikes)) < 0.5)
+    location = recording.get_channel_locations()[main]
     return _Reader(window, n_channels, rng).spike_set(whitened, peaks, spikes["unit_index"], location)
 
 
@@ -139,51 +139,7 @@ class _Reader:
         )
 
     def _random_peaks(self, recording):
-        out = np.zeros(self.n_noise, dtype=_PEAK)
+        out = np.zeros(self.n_noise, dtype=PEAK_DTYPE)
         out["sample_index"] = np.sort(self.rng.integers(recording.get_num_samples(0), size=self.n_noise))
         out["channel_index"] = self.rng.integers(recording.get_num_channels(), size=self.n_noise)
         return out
-
-
-_PEAK = [("sample_index", "int64"), ("channel_index", "int64"), ("segment_index", "int64")]
-
-
-def _at_most(spikes, n, rng):
-    """At most n spikes of each unit, in time order."""
-    shuffled = rng.permutation(len(spikes))
-    order = shuffled[np.argsort(spikes["unit_index"][shuffled], kind="stable")]
-    units = spikes["unit_index"][order]
-    rank = np.arange(len(order)) - np.searchsorted(units, units)
-    return spikes[np.sort(order[rank < n])]
-
-
-def _detected(recording, samples, main_channel, rng, reach=4):
-    """Peaks near known spikes: on half of them the largest channel of this very spike, else the unit's main one."""
-    distance = np.linalg.norm(recording.get_channel_locations()[:, None] - recording.get_channel_locations()[None], axis=2)
-    groups = recording.get_channel_groups()
-    near = (distance < PEAK_RADIUS_UM) & (groups[:, None] == groups[None])
-    peaks = np.zeros(len(samples), dtype=_PEAK)
-    own = rng.random(len(samples)) < 0.5
-    for start in range(0, recording.get_num_samples(0), 2**17):
-        inside = np.flatnonzero((samples >= start) & (samples < start + 2**17))
-        lead = min(start, reach)
-        traces = recording.get_traces(start_frame=start - lead, end_frame=min(start + 2**17 + reach, recording.get_num_samples(0)))
-        for i in inside:
-            channels = np.flatnonzero(near[main_channel[i]]) if own[i] else main_channel[i : i + 1]
-            first = max(samples[i] - start + lead - reach, 0)
-            piece = traces[first : first + 2 * reach + 1][:, channels]
-            t, c = np.unravel_index(piece.argmin(), piece.shape)
-            peaks["sample_index"][i] = start - lead + first + t
-            peaks["channel_index"][i] = channels[c]
-    return peaks
-
-
-def _main_channels(recording, spikes, n_units, n_spikes=100):
-    """(n_units,) the channel of the deepest mean trough."""
-    main = np.zeros(n_units, dtype="int64")
-    for unit in range(n_units):
-        samples = spikes["sample_index"][spikes["unit_index"] == unit][:n_spikes]
-        pieces = [recording.get_traces(start_frame=max(s - 10, 0), end_frame=s + 11) for s in samples]
-        pieces = [p for p in pieces if len(p) == 21]
-        main[unit] = np.mean(pieces, axis=0).min(axis=0).argmin() if pieces else 0
-    return main
