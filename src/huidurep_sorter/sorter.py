@@ -111,7 +111,8 @@ class HuidurepSorter(BaseSorter):
     def _get_result_from_folder(cls, sorter_output_folder):
         from spikeinterface.core import load
 
-        return load(sorter_output_folder / "sorting")
+        sorting = load(sorter_output_folder / "sorting")
+        return sorting if len(sorting.unit_ids) else with_integer_ids(sorting)
 
 
 def split_params(params):
@@ -145,6 +146,17 @@ def add_silent_segments(sorting, n_segments):
     spikes = sorting.to_spike_vector()
     for segment_index in range(sorting.get_num_segments(), n_segments):
         sorting.add_sorting_segment(SpikeVectorSortingSegment(spikes, segment_index, sorting.unit_ids))
+
+
+def with_integer_ids(empty_sorting):
+    """A sorting without units, whose ids SpikeInterface's comparisons accept: loading makes them floats."""
+    import numpy as np
+    from spikeinterface.core import NumpySorting
+
+    spikes = empty_sorting.to_spike_vector()
+    sorting = NumpySorting(spikes, empty_sorting.sampling_frequency, np.array([], dtype="int64"))
+    add_silent_segments(sorting, empty_sorting.get_num_segments())
+    return sorting
 
 
 def save_whole(sorting, folder):
