@@ -11,7 +11,7 @@ import sys
 import warnings
 from importlib import import_module
 
-COMMANDS = ("demo", "sort_command", "pretrain_command")
+COMMANDS = ("demo", "sort_command", "pretrain_command", "benchmark_command")
 
 
 class UsageError(Exception):
