@@ -6,7 +6,13 @@ from huidurep_sorter.encoder import Encoder, EncoderConfig, HuiduRep, sinusoids
 
 SMALL = EncoderConfig(n_layers=2, n_decoder_layers=1)
 FAST = EncoderConfig(
-    kernels=(9, 7), strides=(2, 4), n_layers=2, n_decoder_layers=1, geometry=True, unit_length=True, input_scale=0.1
+    kernels=(9, 7),
+    strides=(2, 4),
+    n_layers=2,
+    n_decoder_layers=1,
+    geometry=True,
+    unit_length=True,
+    input_scale=0.1,
 )
 
 
