@@ -121,3 +121,11 @@ def test_nwb(tetrode, tmp_path):
     found = read_recording(tmp_path / "a.nwb")
     np.testing.assert_array_equal(found.get_traces(), traces)
     np.testing.assert_allclose(found.get_channel_locations(), recording.get_channel_locations())
+
+
+def test_any_extractor_of_spikeinterface_by_name(tmp_path, tetrode):
+    recording, _ = tetrode
+    recording.save(folder=tmp_path / "saved", verbose=False, progress_bar=False)
+    assert read_recording(tmp_path / "saved", "binaryfolder").get_num_channels() == 4
+    with pytest.raises(ValueError, match="there is no format 'abc'"):
+        read_recording(tmp_path / "saved", "abc")

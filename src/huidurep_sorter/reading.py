@@ -13,9 +13,10 @@ def read_recording(path, file_format=None, *, stream=None, probe=None, binary=No
     path : str or Path
         File or folder.
     file_format : str or None, default: None
-        One of `FORMATS`; None guesses by content.
+        One of `FORMATS`, or the name of any recording extractor of SpikeInterface ("intan", "blackrock", "mearec");
+        None guesses by content.
     stream : str or None, default: None
-        Stream (SpikeGLX, Open Ephys) or electrical series (NWB), where the path holds several.
+        Stream (SpikeGLX, Open Ephys, others of neo) or electrical series (NWB), where the path holds several.
     probe : str, Path or None, default: None
         A probeinterface JSON or `.prb` file; replaces the probe that the recording has.
     binary : dict or None, default: None
@@ -34,7 +35,10 @@ def read_recording(path, file_format=None, *, stream=None, probe=None, binary=No
     if not path.exists():
         raise FileNotFoundError(f"{path} doesn't exist")
     file_format = file_format or guess_format(path)
-    recording = _READERS[file_format](path, stream, binary or {})
+    if file_format in _READERS:
+        recording = _READERS[file_format](path, stream, binary or {})
+    else:
+        recording = _read_by_name(file_format, path, stream)
     if probe is not None:
         recording = attach_probe(recording, probe)
     return recording
@@ -156,6 +160,17 @@ def _read_binary(path, stream, binary):
             f"{path} has {path.stat().st_size} bytes, no multiple of {row} (channels times {binary['dtype']})"
         )
     return read_binary(path, **binary)
+
+
+def _read_by_name(file_format, path, stream):
+    """By SpikeInterface's extractor of that name."""
+    from spikeinterface.extractors.extractor_classes import recording_extractor_full_dict
+
+    if file_format not in recording_extractor_full_dict:
+        names = ", ".join(dict.fromkeys([*FORMATS, *recording_extractor_full_dict]))
+        raise ValueError(f"there is no format {file_format!r}; the formats are {names}")
+    options = {} if stream is None else {"stream_name": stream}
+    return recording_extractor_full_dict[file_format](path, **options)
 
 
 _READERS = {

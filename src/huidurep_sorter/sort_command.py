@@ -18,7 +18,7 @@ def add_command(subparsers):
     parser.add_argument("path", type=Path, help="recording: a file or a folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier output in that folder")
-    parser.add_argument("--format", choices=FORMATS, help="format of PATH, else guessed by content")
+    parser.add_argument("--format", help=f"format of PATH, else guessed by content: {', '.join(FORMATS)}, or any extractor of SpikeInterface")
     parser.add_argument("--stream", help="stream (SpikeGLX, Open Ephys) or electrical series (NWB)")
     parser.add_argument("--probe", type=Path, help="probeinterface .json or .prb file")
     parser.add_argument("--params", type=Path, help="YAML or JSON file of parameters; options override it")
