@@ -7,7 +7,9 @@ two channels come together again when their templates are compared.
 
 import numpy as np
 
-N_COMPONENTS = 8
+N_COMPONENTS = 16
+POSITION_UM = 20.0
+MAX_OFFSET_UM = 60.0
 MAX_DEPTH = 3
 ISOCUT_THRESHOLD = 1.5  # splits readily: what is one unit is merged again by template
 MAX_MIXTURE = 12
@@ -64,11 +66,16 @@ def split_recursively(features, positions_um, method, min_cluster_size, seed, de
 
 
 def project(features, positions_um, n_components=N_COMPONENTS):
-    """Main components of the features and the position, (n, d) float64, each position axis as wide as the last component."""
+    """Main components of the features beside the position, (n, d) float64.
+
+    A position `POSITION_UM` away counts as much as a typical step along a component.
+    """
     x = features - features.mean(axis=0)
-    values, vectors = np.linalg.eigh(x.T @ x)
+    _, vectors = np.linalg.eigh(x.T @ x)
     components = (x @ vectors[:, ::-1][:, :n_components]).astype("float64")
-    return components
+    step = np.sqrt((components**2).mean())
+    offset = np.clip(positions_um - np.median(positions_um, axis=0), -MAX_OFFSET_UM, MAX_OFFSET_UM)
+    return np.column_stack([components, offset * (step / POSITION_UM)])
 
 
 def drop_small(labels, min_size):

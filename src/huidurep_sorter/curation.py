@@ -1,33 +1,225 @@
 """From matched spikes to units: merges, duplicates, what is no neuron, and what a curator wants to know."""
 
+import logging
+from dataclasses import dataclass
+
 import numpy as np
 
-from huidurep_sorter.templates import as_spike_vector
+from huidurep_sorter import merging
+
+logger = logging.getLogger("huidurep_sorter")
+
+REFRACTORY_MS = 1.5
+CENSORED_MS = 0.5  # two spikes of one unit closer than this are one spike
+COINCIDENCE_MS = 0.4
+MIN_EXPECTED_PAIRS = 6.0
+MAX_PAIR_FRACTION = 0.35
+MIN_SPIKES = 20
+MAX_VIOLATION_RATIO = 0.5
+MIN_EXPECTED_VIOLATIONS = 5.0
+MIN_RELIABILITY = 0.95
+MAX_SHARED_FRACTION = 0.6
 
 
-def merge_units(recording, templates, spikes, noise_levels, job_kwargs=None):
-    """Merge units of similar template whose spikes keep a common refractory period.
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """Spikes with labels.
+
+    Attributes
+    ----------
+    sample_index, segment_index, label : (n_spikes,) int64
+        Ordered by segment and sample.
+    """
+
+    sample_index: np.ndarray
+    segment_index: np.ndarray
+    label: np.ndarray
+
+    def __len__(self):
+        return len(self.label)
+
+    def train(self, label):
+        """Spike times of one unit on one clock, segments far apart, (n,) int64."""
+        mine = self.label == label
+        return self.sample_index[mine] + self.segment_index[mine].astype("int64") * 2**40
+
+    def select(self, mask):
+        """The spikes of the mask."""
+        return Units(
+            sample_index=self.sample_index[mask], segment_index=self.segment_index[mask], label=self.label[mask]
+        )
+
+    def as_peaks(self):
+        """Structured array with sample_index and segment_index."""
+        out = np.zeros(len(self), dtype=[("sample_index", "int64"), ("segment_index", "int64")])
+        out["sample_index"], out["segment_index"] = self.sample_index, self.segment_index
+        return out
+
+
+def make_units(sample_index, segment_index, label):
+    """Units from spikes in any order, labels made 0 to n - 1, those of -1 left out."""
+    kept = np.flatnonzero(label >= 0)
+    order = kept[np.lexsort((label[kept], sample_index[kept], segment_index[kept]))]
+    _, label = np.unique(label[order], return_inverse=True)
+    return Units(
+        sample_index=sample_index[order].astype("int64"), segment_index=segment_index[order].astype("int64"), label=label
+    )
+
+
+def curate(recording, spikes, parameters, job_kwargs=None):
+    """Merge, remove duplicates and leave out what is no neuron.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Preprocessed traces.
+    spikes : structured array (n_spikes,)
+        `sample_index`, `segment_index` and `cluster_index`.
+    parameters : SortingParameters
+    job_kwargs : dict, optional
 
     Returns
     -------
-    sorting : NumpySorting
+    units : Units
     """
-    from spikeinterface.core import NumpySorting
-    from spikeinterface.sorters.internal.spyking_circus2 import final_cleaning_circus
+    units = inside(recording, make_units(spikes["sample_index"], spikes["segment_index"], spikes["cluster_index"]))
+    units = drop(units, np.bincount(units.label) < 2)
+    if len(units) == 0:
+        return units
+    halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
+    groups, shifts = merge_groups(recording, units, halves)
+    labels, sample_shifts = merging.relabel(units.label, groups, shifts)
+    units = make_units(units.sample_index + sample_shifts, units.segment_index, labels)
+    units = inside(recording, censor(units, recording.sampling_frequency))
+    halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
+    bad = are_no_neurons(recording, units, halves, parameters)
+    bad |= are_duplicates(units, recording.sampling_frequency)
+    logger.info("%d units after merging, %d of them left out", bad.size, bad.sum())
+    return drop(units, bad)
 
-    vector = as_spike_vector(spikes["sample_index"], spikes["cluster_index"], spikes["segment_index"])
-    sorting = NumpySorting(vector, recording.sampling_frequency, templates.unit_ids)
-    analyzer = final_cleaning_circus(
-        recording,
-        sorting,
-        templates,
-        amplitude_scalings=spikes["amplitude"],
-        noise_levels=noise_levels,
-        similarity_kwargs={"method": "l1", "support": "union", "max_lag_ms": 0.5},
-        sparsity_overlap=0.5,
-        censor_ms=3.0,
-        max_distance_um=50,
-        template_diff_thresh=np.arange(0.05, 0.4, 0.05),
-        job_kwargs=job_kwargs or {},
-    )
-    return NumpySorting.from_sorting(analyzer.sorting)
+
+def inside(recording, units):
+    """Spikes within their segment only."""
+    ends = np.array([recording.get_num_samples(s) for s in range(recording.get_num_segments())])
+    return units.select((units.sample_index >= 0) & (units.sample_index < ends[units.segment_index]))
+
+
+def drop(units, bad):
+    """Units without those of the mask (n_units,)."""
+    kept = ~bad[units.label]
+    return make_units(units.sample_index[kept], units.segment_index[kept], units.label[kept])
+
+
+def censor(units, sampling_frequency):
+    """Where a unit fires twice within `CENSORED_MS`, only the first spike stays."""
+    gap = CENSORED_MS * sampling_frequency / 1000
+    kept = np.ones(len(units), dtype=bool)
+    for label in np.unique(units.label):
+        indices = np.flatnonzero(units.label == label)
+        last = -np.inf
+        times = units.train(label)
+        for index, time in zip(indices, times):
+            kept[index] = time - last > gap
+            if kept[index]:
+                last = time
+    return units.select(kept)
+
+
+def merge_groups(recording, units, halves):
+    """Group and shift of each unit: of similar templates and with a refractory period in common.
+
+    Units whose templates hardly differ are merged unless their spikes clearly ignore each other; those whose templates
+    differ more, only if a common refractory period shows.
+    """
+    near = merging.are_near(recording, halves)
+    n, fs = len(halves.counts), recording.sampling_frequency
+    duration = recording.get_total_samples()
+    allowed = np.zeros((n, n), dtype=bool)
+    for a in range(n):
+        difference, _ = merging.differences(halves, a)
+        for b in np.flatnonzero(near[a] & (difference < SIMILAR[-1][0])):
+            if b <= a:
+                continue
+            ratio, expected = pair_ratio(units.train(a), units.train(b), fs, duration)
+            most = next(r for d, r in SIMILAR if difference[b] < d)
+            same = ratio < most if expected >= MIN_EXPECTED_PAIRS else difference[b] < SIMILAR[0][0]
+            allowed[a, b] = allowed[b, a] = same
+    return merging.agglomerate(halves, allowed, SIMILAR[-1][0])
+
+
+SIMILAR = ((0.3, 0.6), (0.6, 0.35))  # templates that differ by less: at most so many of the pairs expected by chance
+
+
+def pair_ratio(train_a, train_b, sampling_frequency, duration):
+    """Pairs of spikes of two units within the refractory period, over those expected of independent units.
+
+    Returns
+    -------
+    ratio : float
+    expected : float
+    """
+    low, high = CENSORED_MS * sampling_frequency / 1000, REFRACTORY_MS * sampling_frequency / 1000
+
+    def count(reach):
+        reach = int(reach)
+        return (np.searchsorted(train_b, train_a + reach, "right") - np.searchsorted(train_b, train_a - reach)).sum()
+
+    expected = 2.0 * len(train_a) * len(train_b) * (high - low) / duration
+    return float((count(high) - count(low)) / max(expected, 1e-9)), float(expected)
+
+
+def violation_ratio(train, sampling_frequency, duration):
+    """Pairs of a unit's spikes within the refractory period, over those of a Poisson process of its rate.
+
+    Returns
+    -------
+    ratio : float
+    expected : float
+    """
+    low, high = CENSORED_MS * sampling_frequency / 1000, REFRACTORY_MS * sampling_frequency / 1000
+    intervals = np.diff(np.sort(train))
+    observed = np.sum((intervals > low) & (intervals < high))
+    expected = len(train) ** 2 * (high - low) / duration
+    return float(observed / max(expected, 1.0)), float(expected)
+
+
+def template_norms(halves):
+    """Norm of each template in units of noise, without the part that noise adds, (n_units,)."""
+    energy = (halves.coefficients[:, 0] * halves.coefficients[:, 1]).sum(axis=(1, 2))
+    return np.sqrt(np.maximum(energy, 0))
+
+
+def reliability(halves):
+    """How alike the templates of the even and of the odd spikes are, 1 for the same, (n_units,)."""
+    whole = np.sqrt((halves.coefficients.mean(axis=1) ** 2).sum(axis=(1, 2)))
+    return template_norms(halves) / np.maximum(whole, 1e-9)
+
+
+def are_no_neurons(recording, units, halves, parameters):
+    """(n_units,) bool: too few spikes, too small a template, or no refractory period."""
+    duration, fs = recording.get_total_samples(), recording.sampling_frequency
+    counts = np.bincount(units.label, minlength=len(halves.counts))
+    bad = counts < max(MIN_SPIKES, parameters.min_firing_rate * duration / fs)
+    bad |= template_norms(halves) < parameters.min_template_norm
+    bad |= reliability(halves) < MIN_RELIABILITY
+    for label in np.flatnonzero(~bad):
+        ratio, expected = violation_ratio(units.train(label), fs, duration)
+        bad[label] = ratio > MAX_VIOLATION_RATIO and expected >= MIN_EXPECTED_VIOLATIONS
+    return bad
+
+
+def are_duplicates(units, sampling_frequency):
+    """(n_units,) bool: units most of whose spikes coincide with those of one unit of more spikes."""
+    reach = int(COINCIDENCE_MS * sampling_frequency / 1000)
+    counts = np.bincount(units.label)
+    trains = [units.train(label) for label in range(counts.size)]
+    order = np.argsort(counts, kind="stable")
+    bad = np.zeros(counts.size, dtype=bool)
+    for position, few in enumerate(order):
+        for many in order[position + 1 :]:
+            near = np.searchsorted(trains[many], trains[few] + reach, "right")
+            near = near > np.searchsorted(trains[many], trains[few] - reach)
+            if near.mean() > MAX_SHARED_FRACTION:
+                bad[few] = True
+                break
+    return bad

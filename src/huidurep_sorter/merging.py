@@ -90,7 +90,17 @@ def estimate_halves(recording, peaks, labels, job_kwargs=None) -> HalfTemplates:
     array = estimate_templates_with_accumulator(
         recording, spikes, np.arange(2 * counts.size), n_before, n_after, return_in_uV=False, **(job_kwargs or {})
     )
-    return as_halves(array.reshape(counts.size, 2, n_before + n_after, -1), counts, int(round(MAX_LAG_MS * fs / 1000)))
+    array = array.reshape(counts.size, 2, n_before + n_after, -1)
+    array = array * channels_around(recording, array)[:, None, None]
+    return as_halves(array, counts, int(round(MAX_LAG_MS * fs / 1000)))
+
+
+def channels_around(recording, array):
+    """(n_clusters, n_channels) bool: the channels of the shank within `MAX_DISTANCE_UM` of the largest."""
+    main = np.ptp(array.mean(axis=1), axis=1).argmax(axis=1)
+    locations, shanks = recording.get_channel_locations()[:, :2], np.asarray(recording.get_channel_groups())
+    distance = np.linalg.norm(locations[main][:, None] - locations[None], axis=2)
+    return (distance <= MAX_DISTANCE_UM) & (shanks[main][:, None] == shanks[None])
 
 
 def as_halves(array, counts, max_lag) -> HalfTemplates:

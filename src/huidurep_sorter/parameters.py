@@ -46,11 +46,14 @@ class SortingParameters:
     merge_max_difference: float = _parameter(
         0.4, "Clusters are one unit if their templates differ by less than this fraction of their norm"
     )
-    ms_before: float = _parameter(1.0, "Milliseconds of a template before its peak")
-    ms_after: float = _parameter(2.5, "Milliseconds of a template after its peak")
+    ms_before: float = _parameter(0.8, "Milliseconds of a template before its peak")
+    ms_after: float = _parameter(1.4, "Milliseconds of a template after its peak")
     template_radius_um: float = _parameter(100.0, "Channels of a template: those within this distance of its unit")
-    template_min_snr: float = _parameter(4.0, "Templates with a smaller peak-to-peak amplitude (in noise) are dropped")
+    template_min_snr: float = _parameter(2.5, "Templates with a smaller peak-to-peak amplitude (in noise) are dropped")
     matching_method: str = _parameter("wobble", "Template matching: wobble | tdc-peeler | circus-omp")
+    min_template_norm: float = _parameter(
+        7.0, "Units whose template has a smaller norm over time and channels, in units of noise, are dropped"
+    )
     min_firing_rate: float = _parameter(0.1, "Units that fire less, in Hz, are dropped")
     seed: int = _parameter(0, "Same seed, same spikes")
     save_array: bool = _parameter(False, "Save peaks, features, labels and templates in the output folder")
@@ -124,7 +127,7 @@ _POSITIVE = (
     "ms_after",
     "template_radius_um",
 )
-_NOT_NEGATIVE = ("detection_radius_um", "merge_max_difference", "template_min_snr", "min_firing_rate", "seed")
+_NOT_NEGATIVE = ("detection_radius_um", "merge_max_difference", "template_min_snr", "min_template_norm", "min_firing_rate", "seed")
 _INTEGERS = ("n_peaks_per_channel", "min_cluster_size", "seed")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huidurep_sorter import clustering, curation, detection, features, merging, motion, templates
+from huidurep_sorter import clustering, curation, detection, features, merging, motion, templates, unit_properties
 from huidurep_sorter.preprocessing import preprocess
 
 logger = logging.getLogger("huidurep_sorter")
@@ -127,7 +127,10 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
         save_arrays(folder, noise_levels=noise_levels, **arrays)
     with stage("templates"):
         found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
-        found = None if found is None else templates.clean(found, noise_levels, parameters)
+        if found is not None:
+            peaks["sample_index"] = templates.align(peaks, labels, found)
+            found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
+            found = templates.clean(found, noise_levels, parameters)
     if found is None or len(found.unit_ids) == 0:
         return empty_sorting(recording, "no cluster of spikes has a template")
     with stage("match"):
@@ -135,7 +138,10 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
     if len(spikes) == 0:
         return empty_sorting(recording, "no spike matched a template")
     with stage("curate"):
-        return curation.merge_units(recording, found, spikes, noise_levels, job_kwargs)
+        units = curation.curate(recording, spikes, parameters, job_kwargs)
+        if len(units) == 0:
+            return empty_sorting(recording, "no unit is left after curation")
+        return unit_properties.as_sorting(recording, units, noise_levels, peaks, embedding, job_kwargs)
 
 
 @contextmanager

@@ -79,8 +79,18 @@ def as_spike_vector(sample_indices, unit_indices, segment_indices):
     return spikes
 
 
+def align(peaks, labels, templates):
+    """Sample indices of peaks, moved so that each template's largest deflection is at its peak."""
+    array, n_before = templates.get_dense_templates(), templates.nbefore
+    main = np.abs(array).max(axis=1).argmax(axis=1)
+    size = np.abs(array[np.arange(len(array)), :, main])
+    moves = np.zeros(labels.max() + 1, dtype="int64")
+    moves[templates.unit_ids] = size.argmax(axis=1) - n_before
+    return peaks["sample_index"] + np.where(labels >= 0, moves[labels], 0)
+
+
 def clean(templates, noise_levels, parameters):
-    """Leave out channels without signal, and templates that are small, empty or off centre."""
+    """Leave out channels without signal, and templates that are small or empty."""
     from spikeinterface.sortingcomponents.tools import clean_templates
 
     return clean_templates(
@@ -88,7 +98,6 @@ def clean(templates, noise_levels, parameters):
         sparsify_threshold=1.0,
         noise_levels=noise_levels,
         min_snr=parameters.template_min_snr,
-        max_jitter_ms=0.2,
         remove_empty=True,
     )
 

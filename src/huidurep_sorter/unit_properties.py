@@ -1,0 +1,150 @@
+"""What a curator wants to know of each unit, as properties of the sorting."""
+
+import numpy as np
+
+from huidurep_sorter.curation import violation_ratio
+from huidurep_sorter.templates import as_spike_vector
+
+WINDOW_MS = (0.7, 1.3)
+PRESENCE_BIN_S = 10.0
+N_NEIGHBOURS = 10
+MATCH_MS = 0.3
+
+
+def as_sorting(recording, units, noise_levels, peaks, features, job_kwargs=None):
+    """NumpySorting with unit properties.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Preprocessed traces.
+    units : Units
+        At least one.
+    noise_levels : (n_channels,) float
+    peaks : structured array (n_peaks,)
+        Those that were represented.
+    features : (n_peaks, n_features) float32
+    job_kwargs : dict, optional
+
+    Returns
+    -------
+    sorting : NumpySorting
+        Unit ids 0 to n_units - 1. Properties: `snr` (largest peak over noise), `amplitude` (in units of the
+        preprocessed traces), `n_spikes`, `firing_rate` (Hz), `refractory_violations` (pairs within the refractory
+        period over those of a Poisson process), `presence_ratio`, `amplitude_cutoff`, `confidence` (0 to 1: how many
+        of the nearest spikes, by features, are of the same unit), `x`, `y` (um), `main_channel_id`, `group`.
+    """
+    from spikeinterface.core import NumpySorting
+
+    vector = as_spike_vector(units.sample_index, units.label, units.segment_index)
+    unit_ids = np.arange(units.label.max() + 1)
+    sorting = NumpySorting(vector, recording.sampling_frequency, unit_ids)
+    waveforms = mean_waveforms(recording, vector, unit_ids, job_kwargs)
+    size = np.abs(waveforms).max(axis=1)
+    main = size.argmax(axis=1)
+    fs, n_total = recording.sampling_frequency, recording.get_total_samples()
+    counts = np.bincount(units.label)
+    location = locate_units(recording, waveforms, main)
+    amplitudes = spike_amplitudes(recording, units, main)
+    trains = [units.train(label) for label in unit_ids]
+    for name, values in {
+        "snr": (size / np.maximum(noise_levels, 1e-9)).max(axis=1),
+        "amplitude": size.max(axis=1),
+        "n_spikes": counts,
+        "firing_rate": counts / (n_total / fs),
+        "refractory_violations": np.array([violation_ratio(train, fs, n_total)[0] for train in trains]),
+        "presence_ratio": presence_ratios(recording, units),
+        "amplitude_cutoff": np.array([amplitude_cutoff(amplitudes[units.label == u]) for u in unit_ids]),
+        "confidence": confidences(units, main, peaks, features, recording),
+        "x": location[:, 0],
+        "y": location[:, 1],
+        "main_channel_id": recording.channel_ids[main],
+        "group": np.asarray(recording.get_channel_groups())[main],
+    }.items():
+        sorting.set_property(name, values)
+    return sorting
+
+
+def mean_waveforms(recording, spike_vector, unit_ids, job_kwargs=None):
+    """(n_units, n_samples, n_channels) float32."""
+    from spikeinterface.core import estimate_templates_with_accumulator
+
+    n_before, n_after = (int(round(ms * recording.sampling_frequency / 1000)) for ms in WINDOW_MS)
+    return estimate_templates_with_accumulator(
+        recording, spike_vector, unit_ids, n_before, n_after, return_in_uV=False, **(job_kwargs or {})
+    )
+
+
+def locate_units(recording, waveforms, main, radius_um=75.0):
+    """Centre of mass of the peak-to-peak energy on the channels around, (n_units, 2) in um."""
+    locations, shanks = recording.get_channel_locations()[:, :2], np.asarray(recording.get_channel_groups())
+    distance = np.linalg.norm(locations[main][:, None] - locations[None], axis=2)
+    weights = np.ptp(waveforms, axis=1).astype("float64") ** 2
+    weights *= (distance <= radius_um) & (shanks[main][:, None] == shanks[None])
+    return weights @ locations / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+
+
+def spike_amplitudes(recording, units, main, chunk_s=5.0):
+    """Size of the trace at each spike on the main channel of its unit, (n_spikes,) float32."""
+    chunk = int(chunk_s * recording.sampling_frequency)
+    out = np.zeros(len(units), dtype="float32")
+    key = units.segment_index * 2**40 + units.sample_index // chunk
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    for first, last in zip(starts, [*starts[1:], len(key)]):
+        segment, start = int(units.segment_index[first]), int(units.sample_index[first])
+        stop = int(units.sample_index[last - 1]) + 1
+        traces = recording.get_traces(segment_index=segment, start_frame=start, end_frame=stop)
+        out[first:last] = np.abs(traces[units.sample_index[first:last] - start, main[units.label[first:last]]])
+    return out
+
+
+def amplitude_cutoff(amplitudes):
+    """Estimated fraction of a unit's spikes that are too small to be found; NaN with under 500 spikes."""
+    from spikeinterface.metrics.quality.misc_metrics import amplitude_cutoff as cutoff
+
+    return float(cutoff(amplitudes))
+
+
+def presence_ratios(recording, units):
+    """Fraction of the stretches of 10 s in which each unit fires, (n_units,)."""
+    bin_size = PRESENCE_BIN_S * recording.sampling_frequency
+    n_bins = [max(int(np.ceil(recording.get_num_samples(s) / bin_size)), 1) for s in range(recording.get_num_segments())]
+    offsets = np.concatenate([[0], np.cumsum(n_bins)])
+    bins = offsets[units.segment_index] + (units.sample_index // bin_size).astype("int64")
+    pairs = np.unique(np.column_stack([units.label, bins]), axis=0)
+    return np.bincount(pairs[:, 0], minlength=units.label.max() + 1) / offsets[-1]
+
+
+def confidences(units, main, peaks, features, recording):
+    """Of the spikes nearest to a unit's in features, on the same channel: the fraction that are its own, (n_units,)."""
+    from sklearn.neighbors import NearestNeighbors
+
+    owner = owners(units, main, peaks, recording)
+    own, seen = np.zeros(len(main)), np.zeros(len(main))
+    for channel in np.unique(peaks["channel_index"]):
+        here = np.flatnonzero(peaks["channel_index"] == channel)
+        if here.size < 2:
+            continue
+        k = min(N_NEIGHBOURS, here.size - 1)
+        neighbours = NearestNeighbors(n_neighbors=k).fit(features[here]).kneighbors(return_distance=False)
+        same = (owner[here][neighbours] == owner[here][:, None]).mean(axis=1)
+        mine = owner[here] >= 0
+        np.add.at(own, owner[here][mine], same[mine])
+        np.add.at(seen, owner[here][mine], 1)
+    return own / np.maximum(seen, 1)
+
+
+def owners(units, main, peaks, recording, reach_um=75.0):
+    """Unit of each peak, (n_peaks,): the one that fires nearest in time, on a channel near the peak; -1 for none."""
+    locations = recording.get_channel_locations()[:, :2]
+    reach = MATCH_MS * recording.sampling_frequency / 1000
+    times = peaks["sample_index"] + peaks["segment_index"].astype("int64") * 2**40
+    best, owner = np.full(len(peaks), np.inf), np.full(len(peaks), -1)
+    for label in range(len(main)):
+        train = units.train(label)
+        after = np.clip(np.searchsorted(train, times), 0, len(train) - 1)
+        away = np.minimum(np.abs(train[after] - times), np.abs(train[np.maximum(after - 1, 0)] - times))
+        near = np.linalg.norm(locations[peaks["channel_index"]] - locations[main[label]], axis=1) <= reach_um
+        closer = near & (away <= reach) & (away < best)
+        best[closer], owner[closer] = away[closer], label
+    return owner
