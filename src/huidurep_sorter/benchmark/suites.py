@@ -1,0 +1,190 @@
+"""Built-in recordings with ground truth, by SpikeInterface's generators: anyone can make them anywhere."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+SAMPLING_FREQUENCY = 30000.0
+SUITES = {  # seconds; channels and units of a probe, of the tetrode and of the dense recording
+    "quick": dict(duration_s=40.0, n_channels=16, n_units=8, tetrode_units=4, dense_units=16),
+    "full": dict(duration_s=180.0, n_channels=64, n_units=30, tetrode_units=6, dense_units=60),
+}
+
+
+def make_suite(folder, suite="quick", seeds=(0,), names=None):
+    """Generate the recordings of a suite that aren't in a folder yet.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Gets `NAME_seedS/recording` and `NAME_seedS/sorting`, a folder only once it is complete.
+    suite : "quick" | "full", default: "quick"
+    seeds : sequence of int, default: (0,)
+        Other seed, other units, spikes and noise.
+    names : sequence of str, optional
+        Of the recordings; default: all of `RECORDINGS`.
+
+    Returns
+    -------
+    folders : list of Path
+
+    Raises
+    ------
+    ValueError
+        If there is no such suite or recording.
+    """
+    if suite not in SUITES:
+        raise ValueError(f"no suite {suite!r}; the suites are {list(SUITES)}")
+    unknown = sorted(set(names or ()) - set(RECORDINGS))
+    if unknown:
+        raise ValueError(f"no recording {unknown[0]!r}; the recordings of a suite are {list(RECORDINGS)}")
+    folders = []
+    for seed in seeds:
+        for name in names or RECORDINGS:
+            folders.append(Path(folder) / f"{name}_seed{seed}")
+            if not folders[-1].exists():
+                position = list(RECORDINGS).index(name)
+                save_pair(folders[-1], *RECORDINGS[name](SUITES[suite], 1000 * position + seed))
+    return folders
+
+
+def save_pair(folder, recording, sorting):
+    """Save `folder/recording` and `folder/sorting` such that `folder` exists only once both are complete."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    quiet = dict(n_jobs=1, progress_bar=False, verbose=False)
+    recording.save(folder=partial / "recording", chunk_duration="5s", **quiet)
+    sorting.save(folder=partial / "sorting")
+    partial.replace(folder)
+
+
+def columns_probe(n_channels, n_columns, x_um, y_um, shift_um=0.0):
+    """A probe of columns, every other one shifted.
+
+    Its wiring is the order of its contacts: the generators take contacts for channels.
+    """
+    from probeinterface import generate_multi_columns_probe
+
+    probe = generate_multi_columns_probe(
+        num_columns=n_columns,
+        num_contact_per_column=[n_channels // n_columns] * n_columns,
+        xpitch=x_um,
+        ypitch=y_um,
+        y_shift_per_column=[shift_um * (column % 2) for column in range(n_columns)],
+        contact_shapes="square",
+        contact_shape_params=dict(width=12),
+    )
+    probe.set_device_channel_indices(np.arange(n_channels))
+    return probe
+
+
+def tetrode_probe():
+    """Four contacts, 25 um apart."""
+    from probeinterface import generate_tetrode
+
+    probe = generate_tetrode(r=12.5)
+    probe.set_device_channel_indices(np.arange(4))
+    return probe
+
+
+def generate(probe, n_units, duration_s, seed, alpha=(80.0, 400.0), rates_hz=(1.0, 12.0), distance_um=15.0):
+    """A recording without drift, and its units of amplitudes `alpha` and firing rates `rates_hz`."""
+    from spikeinterface.core import generate_ground_truth_recording
+
+    return generate_ground_truth_recording(
+        durations=[duration_s],
+        sampling_frequency=SAMPLING_FREQUENCY,
+        num_channels=probe.get_contact_count(),
+        num_units=n_units,
+        probe=probe,
+        generate_sorting_kwargs=dict(firing_rates=rates_hz, refractory_period_ms=3.0),
+        noise_kwargs=dict(cov_matrix=noise_covariance(probe), strategy="on_the_fly"),
+        generate_unit_locations_kwargs=locations(distance_um),
+        generate_templates_kwargs=dict(unit_params=dict(alpha=alpha)),
+        seed=seed,
+    )
+
+
+def noise_covariance(probe, noise_uv=7.0, decay_um=25.0):
+    """Noise that near channels share, (n_channels, n_channels)."""
+    positions = probe.contact_positions
+    distance = np.linalg.norm(positions[:, None] - positions[None], axis=2)
+    return noise_uv**2 * np.exp(-distance / decay_um)
+
+
+def locations(distance_um):
+    """Where units may be, relative to the probe."""
+    return dict(
+        margin_um=10.0, minimum_z=5.0, maximum_z=40.0, minimum_distance=distance_um, distance_strict=False
+    )
+
+
+def tetrode(size, seed):
+    """Four contacts and close units."""
+    return generate(tetrode_probe(), size["tetrode_units"], size["duration_s"], seed, distance_um=8.0)
+
+
+def linear(size, seed):
+    """One column, 25 um apart."""
+    n_channels = size["n_channels"] // 2
+    probe = columns_probe(n_channels, 1, 1.0, 25.0)
+    return generate(probe, size["n_units"] // 2, size["duration_s"], seed)
+
+
+def neuropixels_static(size, seed):
+    """Two columns as on Neuropixels 2.0."""
+    return generate(
+        columns_probe(size["n_channels"], 2, 32.0, 15.0), size["n_units"], size["duration_s"], seed
+    )
+
+
+def neuropixels_drifting(size, seed):
+    """The same, moving up and down by 20 um, twice."""
+    from spikeinterface.generation import generate_drifting_recording
+
+    duration_s = size["duration_s"]
+    zigzag = dict(
+        drift_mode="zigzag",
+        non_rigid_gradient=None,
+        t_start_drift=duration_s / 6,
+        t_end_drift=None,
+        period_s=duration_s / 2,
+    )
+    _, drifting, sorting = generate_drifting_recording(
+        num_units=size["n_units"],
+        duration=duration_s,
+        sampling_frequency=SAMPLING_FREQUENCY,
+        probe=columns_probe(size["n_channels"], 2, 32.0, 15.0),
+        generate_unit_locations_kwargs=locations(15.0),
+        generate_displacement_vector_kwargs=dict(
+            displacement_sampling_frequency=5.0,
+            drift_start_um=[0, 10],
+            drift_stop_um=[0, -10],
+            drift_step_um=1,
+            motion_list=[zigzag],
+        ),
+        generate_sorting_kwargs=dict(firing_rates=(1.0, 12.0), refractory_period_ms=3.0),
+        seed=seed,
+    )
+    return drifting, sorting
+
+
+def low_snr(size, seed):
+    """Four staggered columns as on Neuropixels 1.0, small units."""
+    probe = columns_probe(size["n_channels"], 4, 16.0, 40.0, 20.0)
+    return generate(probe, size["n_units"], size["duration_s"], seed, alpha=(60.0, 180.0))
+
+
+def dense(size, seed):
+    """Two columns, twice the units, which fire faster: collisions."""
+    probe = columns_probe(size["n_channels"], 2, 32.0, 15.0)
+    return generate(
+        probe, size["dense_units"], size["duration_s"], seed, rates_hz=(4.0, 25.0), distance_um=10.0
+    )
+
+
+RECORDINGS = {
+    function.__name__: function
+    for function in (tetrode, linear, neuropixels_static, neuropixels_drifting, low_snr, dense)
+}
