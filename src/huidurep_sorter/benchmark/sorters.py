@@ -99,6 +99,11 @@ def open_study(folder, pairs, sorters):
     pairs : list of Path
         Folders with `recording` and `sorting`, whose name is that of the recording.
     sorters : list of SorterChoice
+
+    Raises
+    ------
+    ValueError
+        If the study has another recording of the same name.
     """
     from spikeinterface.benchmark import SorterStudy
 
@@ -115,7 +120,8 @@ def open_study(folder, pairs, sorters):
     if not (folder / "cases.pickle").exists():  # the last file that `create` writes
         shutil.rmtree(folder, ignore_errors=True)
         datasets = {pair.name: describe_truth(pair) for pair in pairs}
-        return SorterStudy.create(folder, datasets=datasets, cases=cases, levels=LEVELS)
+        SorterStudy.create(folder, datasets=datasets, cases=cases, levels=LEVELS)
+    remember_sources(folder, pairs)
     add_datasets(folder, pairs)
     study = SorterStudy(folder)
     study.add_cases({key: case for key, case in cases.items() if key not in study.cases})
@@ -127,12 +133,22 @@ def describe_truth(pair):
     from spikeinterface.core import create_sorting_analyzer, load
 
     recording, sorting = load(pair / "recording"), load(pair / "sorting")
-    analyzer = create_sorting_analyzer(sorting, recording, sparse=False, verbose=False, job_kwargs=QUIET)
+    analyzer = create_sorting_analyzer(sorting, recording, sparse=False, job_kwargs=QUIET)
     analyzer.compute("random_spikes", seed=0)
     analyzer.compute("noise_levels", random_slices_kwargs=dict(seed=0), **QUIET)
     analyzer.compute(["templates", "template_similarity"], **QUIET)
     analyzer.compute("quality_metrics", metric_names=["snr", "firing_rate", "num_spikes"], **QUIET)
     return analyzer
+
+
+def remember_sources(folder, pairs):
+    """Keep where recordings come from, and refuse another one of the same name."""
+    listed = folder / "sources.json"
+    sources = json.loads(listed.read_text(encoding="utf8")) if listed.exists() else {}
+    for pair in pairs:
+        if sources.setdefault(pair.name, str(pair.resolve())) != str(pair.resolve()):
+            raise ValueError(f"{folder} has results of another {pair.name!r}: give another output folder")
+    listed.write_text(json.dumps(sources, indent=4), encoding="utf8")
 
 
 def add_datasets(folder, pairs):

@@ -18,7 +18,7 @@ def make_suite(folder, suite="quick", seeds=(0,), names=None):
     Parameters
     ----------
     folder : str or Path
-        Gets `NAME_seedS/recording` and `NAME_seedS/sorting`, a folder only once it is complete.
+        Gets `SUITE_NAME_seedS/recording` and `.../sorting`, a folder only once it is complete.
     suite : "quick" | "full", default: "quick"
     seeds : sequence of int, default: (0,)
         Other seed, other units, spikes and noise.
@@ -42,7 +42,7 @@ def make_suite(folder, suite="quick", seeds=(0,), names=None):
     folders = []
     for seed in seeds:
         for name in names or RECORDINGS:
-            folders.append(Path(folder) / f"{name}_seed{seed}")
+            folders.append(Path(folder) / f"{suite}_{name}_seed{seed}")
             if not folders[-1].exists():
                 position = list(RECORDINGS).index(name)
                 save_pair(folders[-1], *RECORDINGS[name](SUITES[suite], 1000 * position + seed))
