@@ -51,7 +51,9 @@ def split_recursively(features, positions_um, method, min_cluster_size, seed, de
     x = project(features, positions_um)
     first = drop_small(_METHODS[method](x, min_cluster_size, seed), min_cluster_size)
     parts = [np.flatnonzero(first == k) for k in range(first.max() + 1)]
-    if depth + 1 >= MAX_DEPTH or len(parts) <= 1 or method == "gmm":
+    if len(parts) <= 1:
+        return np.zeros(len(features), dtype="int64")
+    if depth + 1 >= MAX_DEPTH or method == "gmm":
         return first
     labels = np.full(len(features), -1, dtype="int64")
     n_clusters = 0

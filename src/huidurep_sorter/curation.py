@@ -9,13 +9,13 @@ from huidurep_sorter import merging
 
 logger = logging.getLogger("huidurep_sorter")
 
-REFRACTORY_MS = 1.5
-CENSORED_MS = 0.5  # two spikes of one unit closer than this are one spike
+REFRACTORY_MS = 2.0
+CENSORED_MS = 1.0  # the rest of a badly matched spike can match again; no unit fires twice this fast
 COINCIDENCE_MS = 0.4
 MIN_EXPECTED_PAIRS = 6.0
 MAX_PAIR_FRACTION = 0.35
 MIN_SPIKES = 20
-MAX_VIOLATION_RATIO = 0.5
+MAX_VIOLATION_RATIO = 0.9
 MIN_EXPECTED_VIOLATIONS = 5.0
 MIN_RELIABILITY = 0.95
 MAX_SHARED_FRACTION = 0.6

@@ -122,9 +122,10 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
             recording, peaks, labels, parameters.merge_max_difference, job_kwargs
         )
         peaks["sample_index"] += peak_shifts
-    arrays = dict(all_peaks=all_peaks, peaks=peaks, features=embedding, positions=positions, labels=labels)
-    if folder is not None and (parameters.save_array or parameters.debug):
-        save_arrays(folder, noise_levels=noise_levels, **arrays)
+    saving = folder is not None and (parameters.save_array or parameters.debug)
+    if saving:
+        arrays = dict(peaks=peaks, features=embedding, positions=positions, labels=labels)
+        save_arrays(folder, noise_levels=noise_levels, all_peaks=all_peaks, **arrays)
     with stage("templates"):
         found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
         if found is not None:
@@ -133,8 +134,10 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
             found = templates.clean(found, noise_levels, parameters)
     if found is None or len(found.unit_ids) == 0:
         return empty_sorting(recording, "no cluster of spikes has a template")
+    if saving:
+        save_arrays(folder, templates=found.get_dense_templates())
     with stage("match"):
-        spikes = templates.find_spikes(recording, found, parameters, job_kwargs)
+        spikes = templates.find_spikes(recording, found, noise_levels, parameters, job_kwargs)
     if len(spikes) == 0:
         return empty_sorting(recording, "no spike matched a template")
     with stage("curate"):

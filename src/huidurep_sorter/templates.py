@@ -102,26 +102,23 @@ def clean(templates, noise_levels, parameters):
     )
 
 
-def find_spikes(recording, templates, parameters, job_kwargs=None):
+def find_spikes(recording, templates, noise_levels, parameters, job_kwargs=None):
     """Match templates to the recording.
 
     Returns
     -------
     spikes : structured array (n_spikes,)
-        `sample_index`, `cluster_index` (into the templates), `segment_index`, `amplitude` (1: as the template);
-        ordered by segment and sample.
+        `sample_index`, `cluster_index` (into the templates), `segment_index`; ordered by segment and sample.
     """
     from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 
     method = parameters.matching_method
+    method_kwargs = dict(noise_levels=noise_levels) if method == "tdc-peeler" else {}
     spikes = find_spikes_from_templates(
         recording,
         templates,
         method=method,
-        method_kwargs=_MATCHING_KWARGS.get(method, {}),
+        method_kwargs=method_kwargs,
         job_kwargs=job_kwargs or {},
     )
     return spikes[np.lexsort((spikes["cluster_index"], spikes["sample_index"], spikes["segment_index"]))]
-
-
-_MATCHING_KWARGS = {}

@@ -1,0 +1,59 @@
+"""Clusters merged by their templates, on templates of known origin."""
+
+import numpy as np
+
+from huidurep_sorter import merging
+
+
+def templates(n_clusters=2, noise=0.0, lag=0, scale=1.0, seed=0):
+    """(n_clusters, 2, 60, 6): copies of one waveform, the last one moved by `lag` samples and scaled."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(60)
+
+    def wave(at):
+        return -np.exp(-(((time - at) / 3.0) ** 2)) + 0.4 * np.exp(-(((time - at - 9) / 6.0) ** 2))
+
+    space = np.array([0.2, 0.6, 1.0, 0.5, 0.2, 0.1])
+    out = np.stack([np.outer(wave(25), space)] * n_clusters)
+    out[-1] = scale * np.outer(wave(25 + lag), space)
+    out = 10 * out[:, None] + noise * rng.normal(size=(n_clusters, 2, 60, 6))
+    return out
+
+
+def halves(array, counts=None):
+    return merging.as_halves(array, np.full(len(array), 100) if counts is None else counts, max_lag=8)
+
+
+def test_the_lag_between_two_templates_is_found():
+    for lag in (-5, 0, 4):
+        difference, found = merging.differences(halves(templates(lag=lag)), 0)
+        assert difference[1] < 0.05
+        assert found[1] == -lag
+
+
+def test_noise_adds_nothing_to_the_energy_of_a_template():
+    array = np.concatenate([templates(noise=1.0, seed=seed)[:1] for seed in range(200)])
+    energy = (halves(array).coefficients[:, 0] * halves(array).coefficients[:, 1]).sum(axis=(1, 2))
+    clean = (templates()[0, 0] ** 2).sum()
+    assert abs(energy.mean() / clean - 1) < 0.02
+
+
+def test_same_waveforms_are_merged_and_aligned_and_others_are_not():
+    array = np.concatenate([templates(lag=3), -templates()[:1]])
+    allowed = np.ones((3, 3), dtype=bool)
+    groups, shifts = merging.agglomerate(halves(array, np.array([200, 100, 100])), allowed, 0.3)
+    assert groups[0] == groups[1] != groups[2]
+    labels, moves = merging.relabel(np.array([0, 1, 2, -1]), groups, shifts)
+    assert labels[3] == -1 and labels[0] == labels[1] != labels[2]
+    # the second fires where the first would have, had its waveform been 3 samples earlier
+    assert abs(moves[1] - moves[0]) == 3
+
+
+def test_what_is_not_allowed_is_not_merged():
+    groups, _ = merging.agglomerate(halves(templates()), np.zeros((2, 2), dtype=bool), 0.5)
+    assert groups[0] != groups[1]
+
+
+def test_a_much_smaller_copy_is_another_unit():
+    groups, _ = merging.agglomerate(halves(templates(scale=0.4)), np.ones((2, 2), dtype=bool), 0.4)
+    assert groups[0] != groups[1]

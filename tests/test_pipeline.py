@@ -1,0 +1,130 @@
+"""The whole path on small recordings of known spikes."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.pipeline import sort_recording
+
+WELL_ABOVE_NOISE = 8.0
+PROPERTIES = (
+    "snr",
+    "n_spikes",
+    "firing_rate",
+    "refractory_violations",
+    "presence_ratio",
+    "amplitude_cutoff",
+    "confidence",
+    "x",
+    "y",
+    "group",
+)
+
+
+def make(durations=(40.0,), num_channels=16, num_units=6, seed=1, **kwargs):
+    from spikeinterface.core import generate_ground_truth_recording
+
+    recording, truth = generate_ground_truth_recording(
+        durations=list(durations), num_channels=num_channels, num_units=num_units, seed=seed, **kwargs
+    )
+    return recording.save(format="memory", verbose=False, progress_bar=False), truth
+
+
+@pytest.fixture(scope="module")
+def single():
+    return make()
+
+
+@pytest.fixture(scope="module")
+def double():
+    return make(durations=(25.0, 20.0))
+
+
+def loud_units(recording, truth):
+    """Ids of the units whose SNR is at least `WELL_ABOVE_NOISE`."""
+    from spikeinterface.core import create_sorting_analyzer
+
+    analyzer = create_sorting_analyzer(truth, recording, sparse=False)
+    analyzer.compute(["random_spikes", "templates", "noise_levels"])
+    analyzer.compute("quality_metrics", metric_names=["snr"])
+    snr = analyzer.get_extension("quality_metrics").get_data()["snr"]
+    return np.asarray(truth.unit_ids)[snr.to_numpy() >= WELL_ABOVE_NOISE]
+
+
+def accuracies(recording, truth, sorting):
+    from spikeinterface.comparison import compare_sorter_to_ground_truth
+
+    compared = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
+    return compared.get_performance()["accuracy"].loc[loud_units(recording, truth)].astype(float)
+
+
+@pytest.mark.parametrize("features", ["svd", "huidurep"])
+def test_loud_units_are_found_with_their_properties(single, features):
+    recording, truth = single
+    sorting = sort_recording(recording, SortingParameters(features=features))
+    found = accuracies(recording, truth, sorting)
+    assert len(found) >= 3
+    assert found.mean() >= 0.85
+    assert set(PROPERTIES) <= set(sorting.get_property_keys())
+    assert ((sorting.get_property("confidence") >= 0) & (sorting.get_property("confidence") <= 1)).all()
+    assert sorting.get_property("n_spikes").sum() == sorting.to_spike_vector().size
+
+
+def test_the_same_seed_gives_the_same_spikes_for_any_number_of_jobs(single):
+    recording, _ = single
+    parameters = SortingParameters(features="svd", seed=5)
+    first, second = (sort_recording(recording, parameters, job_kwargs=dict(n_jobs=n)) for n in (1, 2))
+    np.testing.assert_array_equal(first.to_spike_vector(), second.to_spike_vector())
+
+
+def test_each_segment_is_sorted_well(double):
+    from spikeinterface.core import SelectSegmentSorting
+
+    recording, truth = double
+    sorting = sort_recording(recording, SortingParameters(features="svd"))
+    assert sorting.get_num_segments() == 2
+    for segment in range(2):
+        part, true_part = recording.select_segments([segment]), SelectSegmentSorting(truth, segment)
+        assert accuracies(part, true_part, SelectSegmentSorting(sorting, segment)).mean() >= 0.85
+
+
+@pytest.mark.parametrize("num_channels", [1, 2, 4])
+def test_few_channels_are_sorted(num_channels):
+    recording, _ = make(durations=(20.0,), num_channels=num_channels, num_units=2)
+    sorting = sort_recording(recording, SortingParameters(features="svd"))
+    assert len(sorting.unit_ids) >= 1
+
+
+def test_a_slow_clock_is_no_obstacle():
+    recording, truth = make(durations=(40.0,), num_channels=4, num_units=3, sampling_frequency=15000.0)
+    sorting = sort_recording(recording, SortingParameters())
+    assert accuracies(recording, truth, sorting).mean() >= 0.7
+
+
+def test_no_unit_reaches_over_two_shanks(single):
+    recording, _ = single
+    near = recording.clone()
+    near.set_property("group", np.arange(16) % 2)  # interleaved: as near as shanks can be
+    sorting = sort_recording(near, SortingParameters(features="svd", debug=False))
+    channels = [list(recording.channel_ids).index(c) for c in sorting.get_property("main_channel_id")]
+    np.testing.assert_array_equal(sorting.get_property("group"), np.asarray(channels) % 2)
+
+
+def test_noise_gives_an_empty_sorting_and_says_so(caplog):
+    from spikeinterface.core import generate_recording
+
+    recording = generate_recording(num_channels=4, durations=[5.0], seed=0)
+    with caplog.at_level(logging.WARNING, logger="huidurep_sorter"):
+        sorting = sort_recording(recording, SortingParameters(features="svd", detect_threshold=20.0))
+    assert len(sorting.unit_ids) == 0
+    assert "empty" in caplog.text
+
+
+def test_intermediate_arrays_are_saved_on_request(single, tmp_path):
+    recording, _ = single
+    sort_recording(recording, SortingParameters(features="svd", save_array=True), folder=tmp_path)
+    saved = {name: np.load(tmp_path / f"{name}.npy") for name in ("peaks", "features", "positions", "labels")}
+    assert len({len(array) for array in saved.values()}) == 1
+    assert (tmp_path / "templates.npy").exists()
