@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def parse_sorter(text) -> SorterChoice:
             raise ValueError(f"{name} has no parameter {unknown[0]!r}")
         params = {key: 0 for key in SEEDS if key in defaults and defaults[key] is None} | params
     label = " ".join([name, *given.split(",")]).strip()
-    return SorterChoice(label=label.replace("/", "_").replace("\\", "_"), name=name, params=params)
+    return SorterChoice(label=re.sub(r'[\\/:*?"<>|]', "_", label), name=name, params=params)
 
 
 def choose_sorters(texts):

@@ -60,7 +60,7 @@ def draw_accuracy_vs_snr(units, colours):
 def draw_run_time(recordings, colours):
     """Seconds of every case that worked."""
     names = list(dict.fromkeys(recordings["recording"]))
-    figure = new_figure(2 + 0.9 * len(names), 4.5)
+    figure = new_figure(5 + 0.7 * len(names), 4.5)
     axis = figure.subplots()
     for label, colour in colours.items():
         here = recordings[(recordings["sorter"] == label) & (recordings["status"] == "ok")]
