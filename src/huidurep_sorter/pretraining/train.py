@@ -60,8 +60,13 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
         model = ContrastiveModel(encoder or HuiduRep(config.encoder)).to(device)
     _train(model, training, validation, config, folder, device, verbose)
     path = folder / f"{config.name}.safetensors"
-    save_encoder(model.encoder, path, training=json.dumps(asdict(config)), steps=str(config.training.n_steps))
+    save_encoder(model.encoder, path, training=_provenance(config))
     return path
+
+
+def _provenance(config):
+    """What a file of weights says of its training: all but where the data lay."""
+    return json.dumps({name: value for name, value in asdict(config).items() if name not in ("data", "encoder")})
 
 
 def prepare_data(config, folder, verbose=False):
