@@ -116,7 +116,7 @@ def test_noise_gives_an_empty_sorting_and_says_so(caplog):
     from spikeinterface.core import generate_recording
 
     recording = generate_recording(num_channels=4, durations=[5.0], seed=0)
-    with caplog.at_level(logging.WARNING, logger="huidurep_sorter"):
+    with caplog.at_level(logging.WARNING, logger="huidurep_sorter"), pytest.warns(UserWarning, match="empty"):
         sorting = sort_recording(recording, SortingParameters(features="svd", detect_threshold=20.0))
     assert len(sorting.unit_ids) == 0
     assert "empty" in caplog.text

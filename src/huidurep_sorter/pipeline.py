@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -167,5 +168,6 @@ def empty_sorting(recording, why):
     from spikeinterface.core import NumpySorting
 
     logger.warning("the sorting is empty: %s", why)
+    warnings.warn(f"the sorting is empty: {why}", stacklevel=2)  # beside the log, for callers that listen
     n_segments = recording.get_num_segments()
     return NumpySorting.from_unit_dict([{} for _ in range(n_segments)], recording.sampling_frequency)
