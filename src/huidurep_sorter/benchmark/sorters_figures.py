@@ -29,7 +29,7 @@ def save_figures(tables, folder):
 
 def wrapped(label):
     """A label of many parameters on several lines."""
-    return textwrap.fill(label, 24)
+    return textwrap.fill(label, 24, break_long_words=False)
 
 
 def new_figure(width, height):
@@ -67,6 +67,8 @@ def draw_run_time(recordings, colours):
         mean = here.groupby("recording")["seconds"].mean().reindex(names)
         axis.plot(np.arange(len(names)), mean, "-o", color=colour, label=wrapped(label))
     axis.set(yscale="log", ylabel="run time (s)", xlim=(-0.5, len(names) - 0.5))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
     axis.set_xticks(np.arange(len(names)), names, rotation=40, ha="right")
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
