@@ -130,7 +130,7 @@ def test_options_override_the_file_and_jobs_are_passed(source, tmp_path, spy):
         (["--detect-threshold", "-1"], "detect_threshold"),
         (["--peak-sign", "down"], "peak_sign"),
         (["--no-such-option"], "unrecognized arguments"),
-        (["--format", "mat"], "invalid choice"),
+        (["--format", "mat"], "no format"),
         (["--params", "nothing.yaml"], "can't read the parameters"),
         (["--probe", "nothing.json"], "doesn't exist"),
         (["--weights", "nothing"], "no weights 'nothing'"),
