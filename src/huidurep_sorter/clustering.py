@@ -72,12 +72,15 @@ def project(features, positions_um, n_components=N_COMPONENTS):
 
     A position `POSITION_UM` away counts as much as a typical step along a component.
     """
-    x = features - features.mean(axis=0)
-    _, vectors = np.linalg.eigh(x.T @ x)
-    components = (x @ vectors[:, ::-1][:, :n_components]).astype("float64")
-    step = np.sqrt((components**2).mean())
+    x = (features - features.mean(axis=0)).astype("float64")
+    energy, vectors = np.linalg.eigh(x.T @ x)
+    main = np.flatnonzero(energy > 1e-6 * energy[-1])[::-1][:n_components]
+    components = x @ vectors[:, main]
+    step = np.sqrt((components**2).mean()) if main.size else 1.0
     offset = np.clip(positions_um - np.median(positions_um, axis=0), -MAX_OFFSET_UM, MAX_OFFSET_UM)
-    return np.column_stack([components, offset * (step / POSITION_UM)])
+    columns = np.column_stack([components, offset[:, offset.std(axis=0) > 1e-3] * (step / POSITION_UM)])
+    jitter = np.random.default_rng(0).normal(size=columns.shape)  # equal spikes would make a covariance singular
+    return columns + 1e-3 * step * jitter
 
 
 def drop_small(labels, min_size):

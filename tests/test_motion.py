@@ -1,0 +1,65 @@
+"""Whether motion can be measured, and what is done about it."""
+
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from huidurep_sorter import motion
+from huidurep_sorter.parameters import SortingParameters
+
+
+def recording_on(n_channels=64, pitch_um=15.0, n_segments=1, duration_s=10.0, groups=None):
+    from probeinterface import generate_linear_probe
+    from spikeinterface.core import NumpyRecording
+
+    traces = [np.zeros((int(duration_s * 1000), n_channels), dtype="float32")] * n_segments
+    recording = NumpyRecording(traces, 1000.0)
+    probe = generate_linear_probe(n_channels, ypitch=pitch_um)
+    probe.set_device_channel_indices(np.arange(n_channels))
+    recording.set_probe(probe)
+    if groups is not None:
+        recording.set_property("group", groups)
+    return recording
+
+
+@pytest.mark.parametrize(
+    ("recording", "n_peaks", "word"),
+    [
+        (recording_on(n_segments=2), 1000, "segments"),
+        (recording_on(groups=np.arange(64) // 32), 1000, "shanks"),
+        (recording_on(n_channels=4), 1000, "few contacts"),
+        (recording_on(pitch_um=100.0), 1000, "apart"),
+        (recording_on(), 10, "few to measure"),
+    ],
+)
+def test_the_obstacle_is_named(recording, n_peaks, word):
+    assert word in motion.why_not(recording, np.zeros(n_peaks))
+
+
+def test_a_dense_probe_with_many_spikes_has_no_obstacle():
+    assert motion.why_not(recording_on(), np.zeros(1000)) is None
+
+
+def test_the_extent_is_that_of_the_depth_that_moves_most():
+    time = np.linspace(-1, 1, 1001)
+    moved = SimpleNamespace(displacement=[np.column_stack([0 * time, 10 * time])])
+    assert motion.motion_extent_um(moved) == pytest.approx(18, abs=0.1)
+
+
+@pytest.mark.parametrize(("choice", "extent", "corrected"), [("auto", 1.0, False), ("auto", 20.0, True), (True, 1.0, True)])
+def test_the_choice_is_made_and_logged(monkeypatch, caplog, choice, extent, corrected):
+    displacement = extent / 0.9 * np.linspace(0, 1, 1001)[:, None]
+    found = SimpleNamespace(displacement=[displacement])
+    monkeypatch.setattr(motion, "measure_motion", lambda *_: found)
+    parameters = SortingParameters(apply_motion_correction=choice)
+    with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
+        answer = motion.find_motion(recording_on(), np.zeros(1000), parameters)
+    assert (answer is found) == corrected
+    assert ("corrected" if corrected else "left alone") in caplog.text
+
+
+def test_nothing_is_measured_when_switched_off(monkeypatch):
+    monkeypatch.setattr(motion, "measure_motion", lambda *_: pytest.fail("measured"))
+    assert motion.find_motion(recording_on(), np.zeros(1000), SortingParameters(apply_motion_correction=False)) is None
