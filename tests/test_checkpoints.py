@@ -63,9 +63,7 @@ def reference_embedding(state, snippet):
     def convolve(x, weight, bias):
         reach = weight.shape[2] // 2
         padded = np.pad(x, ((reach, reach), (0, 0)))
-        out = [
-            sum(weight[:, :, k] @ padded[t + k] for k in range(weight.shape[2])) + bias for t in range(len(x))
-        ]
+        out = [sum(weight[:, :, k] @ padded[t + k] for k in range(weight.shape[2])) + bias for t in range(len(x))]
         return np.maximum(out, 0)
 
     def norm(x, prefix):
@@ -81,9 +79,7 @@ def reference_embedding(state, snippet):
     n_layers = len({k.split(".")[3] for k in w if k.startswith("encoder_q.transformer.layers.")})
     for layer in range(n_layers):
         p = f"encoder_q.transformer.layers.{layer}."
-        q, k, v = np.split(
-            x @ w[p + "self_attn.in_proj_weight"].T + w[p + "self_attn.in_proj_bias"], 3, axis=1
-        )
+        q, k, v = np.split(x @ w[p + "self_attn.in_proj_weight"].T + w[p + "self_attn.in_proj_bias"], 3, axis=1)
         heads = []
         for h in range(4):
             s = slice(16 * h, 16 * h + 16)
@@ -149,9 +145,7 @@ def test_what_is_saved_loads_again(tmp_path):
     encoder = load_encoder(tmp_path / "mine.safetensors", device="cpu")
     assert encoder.config == model.config
     snippets = np.random.default_rng(0).normal(size=(3, 121, 11)).astype("float32")
-    np.testing.assert_allclose(
-        encoder.embed(snippets), model.eval()(torch.from_numpy(snippets)).detach(), atol=1e-5
-    )
+    np.testing.assert_allclose(encoder.embed(snippets), model.eval()(torch.from_numpy(snippets)).detach(), atol=1e-5)
     assert list(tmp_path.iterdir()) == [tmp_path / "mine.safetensors"]
 
 

@@ -84,9 +84,7 @@ def test_same_location_twice_is_refused():
 
 
 def test_pass_band_is_not_asked_for_when_already_preprocessed():
-    check_recording(
-        make_recording(noise(), sampling_frequency=500.0), SortingParameters(apply_preprocessing=False)
-    )
+    check_recording(make_recording(noise(), sampling_frequency=500.0), SortingParameters(apply_preprocessing=False))
 
 
 @pytest.mark.parametrize("value", [0.0, -7.0])
@@ -97,9 +95,7 @@ def test_dead_channel_is_left_out_with_a_warning(value, caplog):
     check_recording(recording, PARAMETERS)
     prepared = prepare_recording(recording)
     assert list(prepared.channel_ids) == [0, 2, 3]
-    np.testing.assert_array_equal(
-        prepared.get_channel_locations(), recording.get_channel_locations()[[0, 2, 3]]
-    )
+    np.testing.assert_array_equal(prepared.get_channel_locations(), recording.get_channel_locations()[[0, 2, 3]])
     assert "channels without signal are left out: 1" in caplog.text
 
 

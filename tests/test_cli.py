@@ -58,9 +58,7 @@ def fails(capsys, code, *args):
 def test_sort_for_real_with_phy(source, quick, tmp_path, capsys):
     (tmp_path / "quick.yaml").write_text(yaml.safe_dump(quick))
     out = tmp_path / "out"
-    assert (
-        main(["sort", source, "-o", str(out), "--params", str(tmp_path / "quick.yaml"), "--export-phy"]) == 0
-    )
+    assert main(["sort", source, "-o", str(out), "--params", str(tmp_path / "quick.yaml"), "--export-phy"]) == 0
     sorting = read_sorter_folder(out)
     assert f"{len(sorting.unit_ids)} units" in capsys.readouterr().out
     assert (out / "phy" / "params.py").is_file()
@@ -70,11 +68,7 @@ def test_sort_for_real_with_phy(source, quick, tmp_path, capsys):
 def test_every_parameter_is_an_option(source, tmp_path, spy):
     for name, default in SortingParameters.defaults().items():
         option = "--" + name.replace("_", "-")
-        given = (
-            [f"--no-{option[2:]}" if default else option]
-            if isinstance(default, bool)
-            else [option, _other(name)]
-        )
+        given = [f"--no-{option[2:]}" if default else option] if isinstance(default, bool) else [option, _other(name)]
         assert main(["sort", source, "-o", str(tmp_path / name), *given]) == 0
         changed = {n for n, d in SortingParameters.defaults().items() if getattr(spy["parameters"], n) != d}
         assert changed == {name}
@@ -196,25 +190,17 @@ def test_binary_options(tetrode, tmp_path, spy):
     write_probeinterface(tmp_path / "p.json", tetrode[0].get_probe())
     described = ["--sampling-frequency", "25000", "--num-channels", "4", "--dtype", "float32"]
     out = str(tmp_path / "o")
-    assert (
-        main(["sort", str(tmp_path / "t.raw"), "-o", out, "--probe", str(tmp_path / "p.json"), *described])
-        == 0
-    )
+    assert main(["sort", str(tmp_path / "t.raw"), "-o", out, "--probe", str(tmp_path / "p.json"), *described]) == 0
     assert spy["recording"].get_num_samples() == tetrode[0].get_num_samples()
 
 
 def test_console_script_and_help():
-    done = subprocess.run(
-        [sys.executable, "-m", "huidurep_sorter", "--version"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "huidurep_sorter", "--version"], capture_output=True, text=True)
     assert done.stdout.strip() == f"huidurep-sorter {__version__}" and done.returncode == 0
     help_text = subprocess.run(
         [sys.executable, "-m", "huidurep_sorter", "sort", "--help"], capture_output=True, text=True
     )
-    assert (
-        "exit codes: 0 done; 1" in " ".join(help_text.stdout.split())
-        and "--detect-threshold" in help_text.stdout
-    )
+    assert "exit codes: 0 done; 1" in " ".join(help_text.stdout.split()) and "--detect-threshold" in help_text.stdout
 
 
 def test_small_helpers():

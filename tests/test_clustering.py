@@ -18,7 +18,9 @@ def blobs(n_channels=2, n_units=3, n_spikes=120, separation=1.0, seed=0):
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     peaks = np.zeros(truth.size, dtype=[("sample_index", "i8"), ("channel_index", "i8"), ("segment_index", "i8")])
     peaks["channel_index"] = truth // n_units
-    positions = np.column_stack([np.zeros(truth.size), 100.0 * peaks["channel_index"]]) + rng.normal(size=(truth.size, 2))
+    positions = np.column_stack([np.zeros(truth.size), 100.0 * peaks["channel_index"]]) + rng.normal(
+        size=(truth.size, 2)
+    )
     return features.astype("float32"), positions.astype("float32"), peaks, truth
 
 

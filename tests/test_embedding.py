@@ -14,7 +14,7 @@ PEAK = [("sample_index", "int64"), ("channel_index", "int64"), ("amplitude", "fl
 @pytest.fixture(scope="module")
 def sorted_truth():
     """20 s on 16 channels, and its spikes as peaks, on the units' main channels."""
-    from spikeinterface.core import get_template_extremum_channel, create_sorting_analyzer
+    from spikeinterface.core import create_sorting_analyzer, get_template_extremum_channel
 
     recording, truth = generate_ground_truth_recording(durations=[20.0], num_channels=16, num_units=6, seed=2)
     recording = recording.save(format="memory", progress_bar=False, verbose=False)

@@ -21,7 +21,7 @@ def test_peaks_lie_on_the_trough_whatever_the_chunks(tetrode, monkeypatch):
     own = np.ones(len(spikes), dtype=bool)
     peaks = peaks_near(recording, late, main, own)
     traces = recording.get_traces()
-    for peak, sample in list(zip(peaks, late))[:50]:
+    for peak, sample in list(zip(peaks, late, strict=True))[:50]:
         around = traces[max(sample - 4, 0) : sample + 5]
         assert abs(peak["sample_index"] - sample) <= 4
         assert traces[peak["sample_index"], peak["channel_index"]] == around.min()

@@ -56,8 +56,7 @@ def test_new_interpreter_knows_the_sorter_once_and_loads_no_torch():
         "import huidurep_sorter.registration",
         "import spikeinterface.sorters.sorterlist; import importlib;"
         "importlib.reload(spikeinterface.sorters.sorterlist)",
-        "from importlib.metadata import entry_points;"
-        "entry_points(group='spikeinterface.sorters')['huidurep'].load()",
+        "from importlib.metadata import entry_points;entry_points(group='spikeinterface.sorters')['huidurep'].load()",
         "import spikeinterface.full",
     ],
 )

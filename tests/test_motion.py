@@ -48,7 +48,9 @@ def test_the_extent_is_that_of_the_depth_that_moves_most():
     assert motion.motion_extent_um(moved) == pytest.approx(18, abs=0.1)
 
 
-@pytest.mark.parametrize(("choice", "extent", "corrected"), [("auto", 1.0, False), ("auto", 20.0, True), (True, 1.0, True)])
+@pytest.mark.parametrize(
+    ("choice", "extent", "corrected"), [("auto", 1.0, False), ("auto", 20.0, True), (True, 1.0, True)]
+)
 def test_the_choice_is_made_and_logged(monkeypatch, caplog, choice, extent, corrected):
     displacement = extent / 0.9 * np.linspace(0, 1, 1001)[:, None]
     found = SimpleNamespace(displacement=[displacement])

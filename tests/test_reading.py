@@ -44,9 +44,7 @@ def test_saved_folder_zarr_and_json(tetrode, tmp_path):
 def test_binary_with_probe(tetrode, binary_file, tmp_path, suffix):
     recording = read_recording(binary_file, probe=probe_file(tmp_path, suffix), binary=BINARY)
     traces = tetrode[0].get_traces(end_frame=50)
-    np.testing.assert_array_equal(
-        recording.get_traces(end_frame=50, channel_ids=recording.channel_ids), traces
-    )
+    np.testing.assert_array_equal(recording.get_traces(end_frame=50, channel_ids=recording.channel_ids), traces)
     assert list(recording.get_channel_locations()[:, 1]) == [75.0, 50.0, 25.0, 0.0]
 
 

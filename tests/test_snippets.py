@@ -28,9 +28,7 @@ def make_peaks(samples, channels, segments=0):
 
 def read_all(recording, peaks, window=WINDOW, n_neighbours=11):
     out = np.full((len(peaks), window.n_samples, n_neighbours), np.nan, dtype="float32")
-    for indices, snippets in iterate_snippets(
-        recording, peaks, window, find_neighbourhoods(recording, n_neighbours)
-    ):
+    for indices, snippets in iterate_snippets(recording, peaks, window, find_neighbourhoods(recording, n_neighbours)):
         out[indices] = snippets
     return out
 
@@ -44,7 +42,7 @@ def test_snippets_equal_a_slow_reference():
     peaks = make_peaks(rng.integers(0, 2000, 60), rng.integers(0, 32, 60), rng.integers(0, 2, 60))
     found = read_all(recording, peaks)
     nearest = find_neighbourhoods(recording).channel_indices
-    for peak, snippet in zip(peaks, found):
+    for peak, snippet in zip(peaks, found, strict=True):
         traces = np.pad(recording.get_traces(segment_index=peak["segment_index"]), ((200, 200), (0, 0)))
         start = peak["sample_index"] + 200 - 40
         np.testing.assert_array_equal(snippet, traces[start : start + 121][:, nearest[peak["channel_index"]]])
@@ -88,9 +86,7 @@ def test_neighbours_are_of_the_same_shank_and_padded():
 @pytest.mark.parametrize("sampling_frequency", [15000.0, 20000.0, 32000.0, 40000.0])
 def test_resampled_snippets_follow_the_signal(sampling_frequency):
     seconds = np.arange(2000) / sampling_frequency
-    recording = make_recording(
-        np.sin(2 * np.pi * 900 * seconds)[:, None], generate_linear_probe(1), sampling_frequency
-    )
+    recording = make_recording(np.sin(2 * np.pi * 900 * seconds)[:, None], generate_linear_probe(1), sampling_frequency)
     snippet = read_all(recording, make_peaks([1000], [0]), n_neighbours=1)[0, :, 0]
     wanted = np.sin(2 * np.pi * 900 * (1000 / sampling_frequency + (np.arange(121) - 40) / 30000.0))
     np.testing.assert_allclose(snippet, wanted, atol=0.01)

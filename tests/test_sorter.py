@@ -55,9 +55,7 @@ def test_common_suite_all_defaults(tmp_path):
     assert {"recording", "params", "log"} <= set(sorting.sorting_info)
     assert not (folder / "sorter_output").is_dir()
     assert all((folder / name).is_file() for name in JSON_FILES)
-    accuracy = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()[
-        "accuracy"
-    ]
+    accuracy = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"]
     assert accuracy.max() > 0.8, "not even the best unit of an easy recording was found"
 
 
@@ -251,9 +249,7 @@ def test_multi_segment(two_segments, quick, tmp_path):
 @pytest.mark.parametrize("n_segments", [1, 2])
 def test_no_spike_gives_an_empty_sorting_and_a_warning(quick, tetrode, tmp_path, capfd, n_segments):
     rng = np.random.default_rng(0)
-    noise = NumpyRecording(
-        [rng.normal(0, 5, (30_000, 4)).astype("float32") for _ in range(n_segments)], 25000.0
-    )
+    noise = NumpyRecording([rng.normal(0, 5, (30_000, 4)).astype("float32") for _ in range(n_segments)], 25000.0)
     noise.set_probe(tetrode[0].get_probe())
     noise = noise.save(folder=tmp_path / "noise", verbose=False, progress_bar=False)
     quick = quick | {"detect_threshold": 50.0}

@@ -11,9 +11,7 @@ def add_command(subparsers):
         "benchmark", help="compare on recordings with ground truth", epilog="exit codes: " + EXIT_CODES
     )
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
-    kind = kinds.add_parser(
-        "representation", help="features of spikes: encoders, PCA, SVD and a bound from labels"
-    )
+    kind = kinds.add_parser("representation", help="features of spikes: encoders, PCA, SVD and a bound from labels")
     kind.add_argument("data", type=Path, help="folder of NAME/recording and NAME/sorting")
     kind.add_argument(
         "-o", "--output", type=Path, required=True, help="folder for table and figure; what is in it is kept"
@@ -43,18 +41,14 @@ def add_sorters(kinds):
         default="quick",
         help="generated recordings (default: %(default)s)",
     )
-    kind.add_argument(
-        "-o", "--output", type=Path, required=True, help="folder for it all; what has been run is kept"
-    )
+    kind.add_argument("-o", "--output", type=Path, required=True, help="folder for it all; what has been run is kept")
     kind.add_argument(
         "--sorters",
         nargs="+",
         metavar="SORTER",
         help="names, or NAME:PARAMETER=VALUE,... (default: huidurep and peers)",
     )
-    kind.add_argument(
-        "--recordings", nargs="+", metavar="NAME", help="only these, of the suite or of the folder"
-    )
+    kind.add_argument("--recordings", nargs="+", metavar="NAME", help="only these, of the suite or of the folder")
     kind.add_argument("--seeds", nargs="+", type=int, help="of the suite (default: 0)")
     kind.add_argument(
         "--redo", nargs="+", default=[], metavar="SORTER", help="run these anew: a new version, or it failed"
@@ -86,9 +80,7 @@ def run_sorters(arguments):
         pairs = find_recordings(arguments)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    tables = run_benchmark(
-        arguments.output, pairs, texts, arguments.n_jobs, arguments.redo, arguments.verbose
-    )
+    tables = run_benchmark(arguments.output, pairs, texts, arguments.n_jobs, arguments.redo, arguments.verbose)
     print((arguments.output / "table.md").read_text(encoding="utf8"))
     rows = tables["recordings"]
     return int((rows["sorter"].str.split().str[0].eq("huidurep") & (rows["status"] != "ok")).any())

@@ -67,7 +67,9 @@ def choose_device(device="auto") -> torch.device:
         raise ValueError(f"torch_device {device!r} isn't one of auto, cpu, cuda, cuda:1, mps") from None
     missing = {"cuda": not cuda or (chosen.index or 0) >= torch.cuda.device_count(), "mps": not mps}
     if missing.get(chosen.type, False):
-        raise ValueError(f"torch_device {device!r} isn't there: PyTorch sees {'cuda' if cuda else 'mps' if mps else 'only the cpu'}")
+        raise ValueError(
+            f"torch_device {device!r} isn't there: PyTorch sees {'cuda' if cuda else 'mps' if mps else 'only the cpu'}"
+        )
     return chosen
 
 
@@ -133,7 +135,11 @@ def _unwrap(state, path):
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
     state = {k.removeprefix("module."): v for k, v in state.items()}
-    needed = ("conv_embedding.block.0.weight", "encoder_q.transformer.layers.0.linear1.weight", "reduce_q.projection.0.weight")
+    needed = (
+        "conv_embedding.block.0.weight",
+        "encoder_q.transformer.layers.0.linear1.weight",
+        "reduce_q.projection.0.weight",
+    )
     absent = [name for name in needed if name not in state]
     if absent:
         raise ValueError(f"{path} isn't a HuiduRep checkpoint: it lacks {absent}")

@@ -36,9 +36,7 @@ def check_recording(recording, parameters):
     chunks = sample_chunks(recording)
     check_finite(recording, chunks)
     if find_flat_channels(chunks).all():
-        raise ValueError(
-            "every channel is constant (all zero?) in the sampled chunks: there is nothing to sort"
-        )
+        raise ValueError("every channel is constant (all zero?) in the sampled chunks: there is nothing to sort")
 
 
 def prepare_recording(recording):
@@ -64,16 +62,13 @@ def check_probe(recording):
     if not np.isfinite(locations).all():
         raise ValueError("some channel locations of the probe are NaN or infinite")
     if len(np.unique(locations, axis=0)) < len(locations):
-        raise ValueError(
-            "several channels have the same location: sort overlapping groups with run_sorter_by_property"
-        )
+        raise ValueError("several channels have the same location: sort overlapping groups with run_sorter_by_property")
 
 
 def check_duration(recording):
     """Raise where the recording, or one of its segments, is too short."""
     durations = [
-        recording.get_num_samples(s) / recording.sampling_frequency
-        for s in range(recording.get_num_segments())
+        recording.get_num_samples(s) / recording.sampling_frequency for s in range(recording.get_num_segments())
     ]
     if sum(durations) < MIN_DURATION_S:
         raise ValueError(
@@ -91,9 +86,7 @@ def check_pass_band(recording, freq_min):
     """Raise where the recording has nothing above freq_min."""
     nyquist = recording.sampling_frequency / 2
     if freq_min >= 0.8 * nyquist:
-        raise ValueError(
-            f"freq_min ({freq_min:g} Hz) is too high for a sampling frequency of {2 * nyquist:g} Hz"
-        )
+        raise ValueError(f"freq_min ({freq_min:g} Hz) is too high for a sampling frequency of {2 * nyquist:g} Hz")
 
 
 def check_finite(recording, chunks):
@@ -103,9 +96,7 @@ def check_finite(recording, chunks):
         bad |= ~np.isfinite(traces).all(axis=0)
     if bad.any():
         names = ", ".join(map(str, recording.channel_ids[bad][:10])) + (", ..." if bad.sum() > 10 else "")
-        raise ValueError(
-            f"NaN or infinite values on channels {names}: remove these channels or fill the gaps first"
-        )
+        raise ValueError(f"NaN or infinite values on channels {names}: remove these channels or fill the gaps first")
 
 
 def sample_chunks(recording):
@@ -117,9 +108,7 @@ def sample_chunks(recording):
         n_chunks = min(MAX_SAMPLED_CHUNKS, max(n_samples // size, 1))
         for start in np.linspace(0, max(n_samples - size, 0), n_chunks).astype(int):
             stop = min(start + size, n_samples)
-            chunks.append(
-                recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop)
-            )
+            chunks.append(recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop))
     return chunks
 
 

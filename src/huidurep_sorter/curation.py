@@ -62,7 +62,9 @@ def make_units(sample_index, segment_index, label):
     order = kept[np.lexsort((label[kept], sample_index[kept], segment_index[kept]))]
     _, label = np.unique(label[order], return_inverse=True)
     return Units(
-        sample_index=sample_index[order].astype("int64"), segment_index=segment_index[order].astype("int64"), label=label
+        sample_index=sample_index[order].astype("int64"),
+        segment_index=segment_index[order].astype("int64"),
+        label=label,
     )
 
 
@@ -118,7 +120,7 @@ def censor(units, sampling_frequency):
         indices = np.flatnonzero(units.label == label)
         last = -np.inf
         times = units.train(label)
-        for index, time in zip(indices, times):
+        for index, time in zip(indices, times, strict=True):
             kept[index] = time - last > gap
             if kept[index]:
                 last = time

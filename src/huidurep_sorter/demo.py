@@ -11,9 +11,7 @@ def add_command(subparsers):
     """Add `demo`."""
     text = "Generate 60 s on 32 channels with known units, sort them, print the accuracy, draw a figure."
     parser = subparsers.add_parser("demo", help="try the sorter, without any data", description=text)
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("huidurep_demo"), help="default: %(default)s"
-    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("huidurep_demo"), help="default: %(default)s")
     parser.add_argument("-v", "--verbose", action="store_true", help="log and progress on stderr")
     parser.set_defaults(run=run)
 
@@ -34,9 +32,7 @@ def run(arguments):
     return 0
 
 
-def run_demo(
-    output, *, num_channels=32, duration_s=60.0, num_units=20, seed=0, verbose=False, **sorter_params
-):
+def run_demo(output, *, num_channels=32, duration_s=60.0, num_units=20, seed=0, verbose=False, **sorter_params):
     """Generate, sort, compare, draw.
 
     Parameters
@@ -102,9 +98,7 @@ def unit_snrs(recording, templates):
     import numpy as np
     from spikeinterface.core import get_noise_levels
 
-    noise = get_noise_levels(
-        recording, return_in_uV=templates.is_in_uV, random_slices_kwargs=dict(seed=0), **ONE_JOB
-    )
+    noise = get_noise_levels(recording, return_in_uV=templates.is_in_uV, random_slices_kwargs=dict(seed=0), **ONE_JOB)
     return (np.abs(templates.templates_array).max(axis=1) / noise).max(axis=1)
 
 

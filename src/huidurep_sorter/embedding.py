@@ -5,9 +5,7 @@ import numpy as np
 from huidurep_sorter.snippets import find_neighbourhoods, iterate_snippets
 
 
-def embed_spikes(
-    recording, peaks, weights=None, device="auto", *, preprocess=True, batch_size=None, verbose=False
-):
+def embed_spikes(recording, peaks, weights=None, device="auto", *, preprocess=True, batch_size=None, verbose=False):
     """Represent spikes by the pretrained encoder.
 
     Parameters
@@ -68,7 +66,9 @@ def check_peaks(recording, peaks):
     limits = {"channel_index": recording.get_num_channels(), "segment_index": recording.get_num_segments()}
     for name, limit in limits.items():
         if peaks[name].min() < 0 or peaks[name].max() >= limit:
-            raise ValueError(f"peaks' {name} must lie in 0 to {limit - 1}, not {peaks[name].min()} to {peaks[name].max()}")
+            raise ValueError(
+                f"peaks' {name} must lie in 0 to {limit - 1}, not {peaks[name].min()} to {peaks[name].max()}"
+            )
     ends = np.array([recording.get_num_samples(s) for s in range(recording.get_num_segments())])
     if peaks["sample_index"].min() < 0 or (peaks["sample_index"] >= ends[peaks["segment_index"]]).any():
         raise ValueError("peaks' sample_index reaches beyond the recording")

@@ -60,7 +60,9 @@ class HuiduRep(nn.Module):
         (k1, k2), (s1, s2) = config.kernels, config.strides
         self.conv1 = nn.Conv1d(config.n_channels, d, k1, stride=s1, padding=k1 // 2)
         self.conv2 = nn.Conv1d(d, d, k2, stride=s2, padding=k2 // 2)
-        self.geometry = nn.Sequential(nn.Linear(3 * config.n_channels, d), nn.ReLU(), nn.Linear(d, d)) if config.geometry else None
+        self.geometry = (
+            nn.Sequential(nn.Linear(3 * config.n_channels, d), nn.ReLU(), nn.Linear(d, d)) if config.geometry else None
+        )
         self.register_buffer("positions", sinusoids(-(-config.n_samples // (s1 * s2)), d))
         self.transformer = _transformer(config, config.n_layers)
         self.representation = nn.Linear(d, config.n_features)
@@ -199,7 +201,9 @@ class Encoder:
         expected = (self.config.n_samples, self.config.n_channels)
         snippets = np.ascontiguousarray(snippets, dtype="float32")
         if snippets.ndim != 3 or snippets.shape[1:] != expected:
-            raise ValueError(f"snippets have shape {snippets.shape}; this encoder takes (n, {expected[0]}, {expected[1]})")
+            raise ValueError(
+                f"snippets have shape {snippets.shape}; this encoder takes (n, {expected[0]}, {expected[1]})"
+            )
         if not np.isfinite(snippets).all():
             raise ValueError("snippets hold values that are not finite: look for NaN in the recording")
         if not self.config.geometry:

@@ -36,10 +36,7 @@ def unit_colours(sorting):
     from matplotlib import colormaps
 
     hues = (np.arange(len(sorting.unit_ids)) * 0.618) % 1.0
-    return {
-        unit_id: colormaps["turbo"](0.05 + 0.9 * hue)
-        for unit_id, hue in zip(sorting.unit_ids, hues, strict=True)
-    }
+    return {unit_id: colormaps["turbo"](0.05 + 0.9 * hue) for unit_id, hue in zip(sorting.unit_ids, hues, strict=True)}
 
 
 def draw_traces(ax, recording, sorting, templates, colours, start_s=5.0, duration_s=0.05, radius_um=45.0):
@@ -60,9 +57,7 @@ def draw_traces(ax, recording, sorting, templates, colours, start_s=5.0, duratio
         for unit_index, unit_id in enumerate(sorting.unit_ids):
             away = np.linalg.norm(locations - locations[main[unit_index]], axis=1)
             near = np.flatnonzero(away <= radius_um)
-            for sample in sorting.get_unit_spike_train(
-                unit_id, segment_index=0, start_frame=start, end_frame=stop
-            ):
+            for sample in sorting.get_unit_spike_train(unit_id, segment_index=0, start_frame=start, end_frame=stop):
                 window = slice(max(sample - start - int(0.0007 * fs), 0), sample - start + int(0.0013 * fs))
                 ax.plot(time[window], lines[window][:, near], color=colours[unit_id], lw=1.1)
     ax.set(
@@ -121,9 +116,7 @@ def draw_raster(ax, sorting, colours, duration_s=10.0):
 def draw_templates(ax, comparison, true_templates, templates, colours, table, n_units=8):
     """Found templates over the true ones, on their main channel, from high to low SNR."""
     matched = [(unit, comparison.hungarian_match_12[unit]) for unit in table["unit"]]
-    matched = [(true, found) for true, found in matched if found in colours][
-        :: max(len(matched) // n_units, 1)
-    ]
+    matched = [(true, found) for true, found in matched if found in colours][:: max(len(matched) // n_units, 1)]
     time = np.arange(true_templates.num_samples) / true_templates.sampling_frequency * 1000
     main = main_channels(true_templates)
     for i, (true, found) in enumerate(matched):
@@ -131,7 +124,5 @@ def draw_templates(ax, comparison, true_templates, templates, colours, table, n_
         channel, shift = main[true_index], i * 1.15 * time[-1]
         ax.plot(time + shift, true_templates.templates_array[true_index, :, channel], color=TRUE_COLOUR, lw=4)
         found_index = list(templates.unit_ids).index(found)
-        ax.plot(
-            time + shift, templates.templates_array[found_index, :, channel], color=colours[found], lw=1.3
-        )
+        ax.plot(time + shift, templates.templates_array[found_index, :, channel], color=colours[found], lw=1.3)
     ax.set(xticks=[], ylabel="µV", title="templates: true (grey) and found, by SNR")

@@ -127,7 +127,14 @@ _POSITIVE = (
     "ms_after",
     "template_radius_um",
 )
-_NOT_NEGATIVE = ("detection_radius_um", "merge_max_difference", "template_min_snr", "min_template_norm", "min_firing_rate", "seed")
+_NOT_NEGATIVE = (
+    "detection_radius_um",
+    "merge_max_difference",
+    "template_min_snr",
+    "min_template_norm",
+    "min_firing_rate",
+    "seed",
+)
 _INTEGERS = ("n_peaks_per_channel", "min_cluster_size", "seed")
 
 

@@ -77,18 +77,13 @@ def attach_probe(recording, path):
     group = read_prb(path) if path.suffix == ".prb" else read_probeinterface(path)
     contacts = group.get_contact_count()
     wired = [
-        i
-        for probe in group.probes
-        if probe.device_channel_indices is not None
-        for i in probe.device_channel_indices
+        i for probe in group.probes if probe.device_channel_indices is not None for i in probe.device_channel_indices
     ]
     if not wired:
         group.set_global_device_channel_indices(range(contacts))
         wired = range(contacts)
     if max(wired) >= recording.get_num_channels():
-        raise ValueError(
-            f"the probe names channel {max(wired)}, the recording has {recording.get_num_channels()}"
-        )
+        raise ValueError(f"the probe names channel {max(wired)}, the recording has {recording.get_num_channels()}")
     return recording.select_channels_with_probegroup(group)
 
 
@@ -106,9 +101,7 @@ def _read_spikeglx(path, stream, binary):
 
     folder = path.parent if path.is_file() else path
     wanted = path.name.removesuffix(".bin").split(".", 1)[-1] if path.is_file() and stream is None else stream
-    return read_spikeglx(
-        folder, stream_id=_choose_stream("spikeglx", folder, wanted, lambda s: s.endswith(".ap"))
-    )
+    return read_spikeglx(folder, stream_id=_choose_stream("spikeglx", folder, wanted, lambda s: s.endswith(".ap")))
 
 
 def _read_openephys(path, stream, binary):

@@ -100,7 +100,9 @@ def _padded_traces(recording, segment_index, start, stop):
     traces = np.zeros((stop - start, recording.get_num_channels() + 1), dtype="float32")
     a, b = max(start, 0), min(stop, n_samples)
     if b > a:
-        traces[a - start : b - start, :-1] = recording.get_traces(segment_index=segment_index, start_frame=a, end_frame=b)
+        traces[a - start : b - start, :-1] = recording.get_traces(
+            segment_index=segment_index, start_frame=a, end_frame=b
+        )
     return traces
 
 

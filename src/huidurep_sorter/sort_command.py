@@ -18,7 +18,10 @@ def add_command(subparsers):
     parser.add_argument("path", type=Path, help="recording: a file or a folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier output in that folder")
-    parser.add_argument("--format", help=f"format of PATH, else guessed by content: {', '.join(FORMATS)}, or any extractor of SpikeInterface")
+    parser.add_argument(
+        "--format",
+        help=f"format of PATH, else guessed by content: {', '.join(FORMATS)}, or any extractor of SpikeInterface",
+    )
     parser.add_argument("--stream", help="stream (SpikeGLX, Open Ephys) or electrical series (NWB)")
     parser.add_argument("--probe", type=Path, help="probeinterface .json or .prb file")
     parser.add_argument("--params", type=Path, help="YAML or JSON file of parameters; options override it")
@@ -103,9 +106,7 @@ def check_output(output, overwrite, source):
 def gather_parameters(arguments):
     """Parameters from the file, and over them those of the command line."""
     params = read_parameters(arguments.params) if arguments.params else {}
-    given = {
-        k.removeprefix("parameter:"): v for k, v in vars(arguments).items() if k.startswith("parameter:")
-    }
+    given = {k.removeprefix("parameter:"): v for k, v in vars(arguments).items() if k.startswith("parameter:")}
     unknown = sorted(set(params) - set(SortingParameters.defaults()) - {"job_kwargs"})
     if unknown:
         raise ValueError(f"{arguments.params}: unknown parameter {unknown[0]!r}")
@@ -144,9 +145,7 @@ def export_phy(sorting, recording, folder, job_kwargs):
         sorting, bandpass_filter(recording, dtype="float32"), verbose=False, job_kwargs=job_kwargs
     )
     analyzer.compute(["random_spikes", "waveforms", "templates", "noise_levels"], **job_kwargs)
-    export_to_phy(
-        analyzer, partial, compute_pc_features=False, compute_amplitudes=False, verbose=False, **job_kwargs
-    )
+    export_to_phy(analyzer, partial, compute_pc_features=False, compute_amplitudes=False, verbose=False, **job_kwargs)
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)

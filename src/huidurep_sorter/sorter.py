@@ -180,9 +180,7 @@ def log_circumstances(recording, parameters):
     device = choose_device(parameters.torch_device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     logger.info("huidurep-sorter %s, spikeinterface %s", __version__, spikeinterface.__version__)
-    logger.info(
-        "device: %s (%s), torch %s, %d threads", device, name, torch.__version__, torch.get_num_threads()
-    )
+    logger.info("device: %s (%s), torch %s, %d threads", device, name, torch.__version__, torch.get_num_threads())
     logger.info(
         "recording: %d channels, %d segments, %.1f s at %g Hz, %s",
         recording.get_num_channels(),

@@ -35,7 +35,9 @@ def estimate_templates(recording, peaks, labels, parameters, job_kwargs=None):
         peaks, spikes["unit_index"], unit_ids, recording, parameters.template_radius_um
     )
     sparsity.mask &= same_shank(recording, peaks["channel_index"], spikes["unit_index"], len(unit_ids))
-    n_before, n_after = (ms_to_samples(ms, recording.sampling_frequency) for ms in (parameters.ms_before, parameters.ms_after))
+    n_before, n_after = (
+        ms_to_samples(ms, recording.sampling_frequency) for ms in (parameters.ms_before, parameters.ms_after)
+    )
     array = estimate_templates_with_accumulator(
         recording,
         spikes,

@@ -90,7 +90,7 @@ def spike_amplitudes(recording, units, main, chunk_s=5.0):
     out = np.zeros(len(units), dtype="float32")
     key = units.segment_index * 2**40 + units.sample_index // chunk
     starts = np.flatnonzero(np.diff(key, prepend=-1))
-    for first, last in zip(starts, [*starts[1:], len(key)]):
+    for first, last in zip(starts, [*starts[1:], len(key)], strict=True):
         segment, start = int(units.segment_index[first]), int(units.sample_index[first])
         stop = int(units.sample_index[last - 1]) + 1
         traces = recording.get_traces(segment_index=segment, start_frame=start, end_frame=stop)
@@ -108,7 +108,9 @@ def amplitude_cutoff(amplitudes):
 def presence_ratios(recording, units):
     """Fraction of the stretches of 10 s in which each unit fires, (n_units,)."""
     bin_size = PRESENCE_BIN_S * recording.sampling_frequency
-    n_bins = [max(int(np.ceil(recording.get_num_samples(s) / bin_size)), 1) for s in range(recording.get_num_segments())]
+    n_bins = [
+        max(int(np.ceil(recording.get_num_samples(s) / bin_size)), 1) for s in range(recording.get_num_segments())
+    ]
     offsets = np.concatenate([[0], np.cumsum(n_bins)])
     bins = offsets[units.segment_index] + (units.sample_index // bin_size).astype("int64")
     pairs = np.unique(np.column_stack([units.label, bins]), axis=0)

@@ -45,7 +45,9 @@ def test_a_unit_that_moves_is_lost_late_only():
     known = make_known(n_units=2)
     features = make_features(known, 12.0)
     late = known.peaks["sample_index"] > 60000
-    features[late & (known.unit == 0)] = make_features(known, 12.0)[late & (known.unit == 1)][: (late & (known.unit == 0)).sum()]
+    features[late & (known.unit == 0)] = make_features(known, 12.0)[late & (known.unit == 1)][
+        : (late & (known.unit == 0)).sum()
+    ]
     scores = score(features, known)
     assert scores["late"] < 0.1
 

@@ -100,9 +100,7 @@ def test_background_units_are_not_false_positives(data, tetrode, tmp_path):
 
     _, truth = tetrode
     truth.select_units(truth.unit_ids[:1]).save(folder=tmp_path / "background")
-    comparison = compare_sorter_to_ground_truth(
-        truth.select_units(truth.unit_ids[1:]), truth, exhaustive_gt=True
-    )
+    comparison = compare_sorter_to_ground_truth(truth.select_units(truth.unit_ids[1:]), truth, exhaustive_gt=True)
     units = pd.DataFrame(dict(accuracy=[1.0] * 3, precision=[1.0] * 3, recall=[1.0] * 3))
     without = count_units(comparison, units, tmp_path / "nothing")
     assert (without["n_false_positive"], without["n_background"], without["n_good"]) == (1, 0, 3)

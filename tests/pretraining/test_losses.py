@@ -36,9 +36,7 @@ def test_same_neuron(features):
         same = [j for j in others if label[j] == label[i]]
         if same:
             losses.append(-np.mean([np.log(np.exp(z[i] @ z[j] / 0.1) / total) for j in same]))
-    assert same_neuron(features, torch.from_numpy(label), 0.1).item() == pytest.approx(
-        np.mean(losses), abs=1e-6
-    )
+    assert same_neuron(features, torch.from_numpy(label), 0.1).item() == pytest.approx(np.mean(losses), abs=1e-6)
 
 
 def test_same_neuron_without_a_pair_is_zero_and_differentiable(features):

@@ -20,9 +20,7 @@ def test_a_projection_on_the_sites_gives_the_footprint_back(footprint_file):
     found = project(footprint, np.array([[0.0, 0.0], [12.0, 0.0], [500.0, 0.0]]), 30000.0)[..., 0]
     sites = [np.flatnonzero((footprint.sites_um == p).all(axis=1))[0] for p in ([0, 0], [12, 0])]
     start = 60 - footprint.n_before  # templates begin 2 ms before the trough
-    np.testing.assert_allclose(
-        found[:2, start + 20 : start + 90], footprint.waveform_uv[20:90, sites].T, atol=0.01
-    )
+    np.testing.assert_allclose(found[:2, start + 20 : start + 90], footprint.waveform_uv[20:90, sites].T, atol=0.01)
     assert np.abs(found[2]).max() < 1e-3
 
 

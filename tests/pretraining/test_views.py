@@ -63,9 +63,7 @@ def test_views_are_seeded_and_differ():
 
 def test_a_dropped_channel_is_dropped_everywhere():
     batch = draw_batch([Scenes(make_spikes(unit=10), BATCH)], BATCH, np.random.default_rng(0))
-    view, target, offsets = make_view(
-        batch, ViewConfig(channel_drop_probability=1.0), np.random.default_rng(0)
-    )
+    view, target, offsets = make_view(batch, ViewConfig(channel_drop_probability=1.0), np.random.default_rng(0))
     absent = np.isnan(offsets[:, :, 0])
     assert absent.any(axis=1).all() and not absent[:, :5].any()
     assert (view.transpose(0, 2, 1)[absent] == 0).all() and (target.transpose(0, 2, 1)[absent] == 0).all()

@@ -135,7 +135,9 @@ def bound(snippets, known: KnownSpikes, seed=0) -> float:
 
     scores = []
     for near in neighbourhoods_of(known):
-        model = make_pipeline(PCA(min(64, len(near) // 4, snippets.shape[1]), random_state=seed), LinearDiscriminantAnalysis())
+        model = make_pipeline(
+            PCA(min(64, len(near) // 4, snippets.shape[1]), random_state=seed), LinearDiscriminantAnalysis()
+        )
         scores.append(_ari(known.unit[near], cross_val_predict(model, snippets[near], known.unit[near], cv=4)))
     return float(np.mean(scores))
 

@@ -73,7 +73,10 @@ def _markdown(table):
         text = text + " ± " + grouped.std().map("{:.3f}".format)
     wide = text.unstack().fillna("")[list(dict.fromkeys(table["measure"]))]
     lines = ["| recording | features | " + " | ".join(wide.columns) + " |", "|---" * (2 + wide.shape[1]) + "|"]
-    lines += [f"| {recording} | {name} | " + " | ".join(row) + " |" for (recording, name), row in zip(wide.index, wide.values)]
+    lines += [
+        f"| {recording} | {name} | " + " | ".join(row) + " |"
+        for (recording, name), row in zip(wide.index, wide.values, strict=True)
+    ]
     return "\n".join(lines).replace("nan ± nan", "") + "\n"
 
 
@@ -83,7 +86,7 @@ def _figure(table, path):
     measures = ["global", "local", "late", "local unknown K"]
     recordings, names = list(dict.fromkeys(table["recording"])), list(dict.fromkeys(table["features"]))
     figure = Figure(figsize=(3.2 * len(measures), 3.2), layout="constrained")
-    for axis, measure in zip(figure.subplots(1, len(measures), sharey=True), measures):
+    for axis, measure in zip(figure.subplots(1, len(measures), sharey=True), measures, strict=True):
         for i, name in enumerate(names):
             chosen = table[(table["features"] == name) & (table["measure"] == measure)]
             mean = chosen.groupby("recording")["value"].mean().reindex(recordings)

@@ -83,9 +83,7 @@ def find_pairs(data):
     ValueError
         If there is none.
     """
-    pairs = [
-        p for p in sorted(Path(data).iterdir()) if (p / "recording").exists() and (p / "sorting").exists()
-    ]
+    pairs = [p for p in sorted(Path(data).iterdir()) if (p / "recording").exists() and (p / "sorting").exists()]
     if not pairs:
         raise ValueError(f"{data} has no subfolder with a recording and a sorting")
     return pairs

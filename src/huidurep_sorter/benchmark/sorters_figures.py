@@ -78,9 +78,7 @@ def draw_agreement(agreement, labels):
     """Mean over recordings of the share of a row's units that a column has too."""
     if len(agreement) == 0:
         return None
-    share = agreement.pivot_table(index="sorter", columns="other", values="share").reindex(
-        index=labels, columns=labels
-    )
+    share = agreement.pivot_table(index="sorter", columns="other", values="share").reindex(index=labels, columns=labels)
     figure = new_figure(2.5 + 0.75 * len(labels), 1.5 + 0.75 * len(labels))
     axis = figure.subplots()
     axis.imshow(share, vmin=0, vmax=1, cmap="viridis")
@@ -98,23 +96,15 @@ def draw_collisions(collisions, colours):
     if len(collisions) == 0:
         return None
     figure = new_figure(11, 4)
-    counts = (
-        collisions.groupby(["sorter", "similarity", "lag_ms"], dropna=False)[["n", "n_found"]]
-        .sum()
-        .reset_index()
-    )
+    counts = collisions.groupby(["sorter", "similarity", "lag_ms"], dropna=False)[["n", "n_found"]].sum().reset_index()
     for axis, name in zip(figure.subplots(1, 2, sharey=True), ("different", "alike"), strict=True):
         for label, colour in colours.items():
             here = counts[(counts["sorter"] == label) & (counts["n"] > 0)]
             near, alone = here[here["similarity"] == name], here[here["similarity"] == "alone"]
-            axis.plot(
-                near["lag_ms"], near["n_found"] / near["n"], "-o", color=colour, label=wrapped(label), ms=4
-            )
+            axis.plot(near["lag_ms"], near["n_found"] / near["n"], "-o", color=colour, label=wrapped(label), ms=4)
             axis.plot(np.full(len(alone), 2.3), alone["n_found"] / alone["n"], "D", color=colour, ms=5)
         axis.set_xticks([0, 0.5, 1, 1.5, 2.3], ["0", "0.5", "1", "1.5", "none"])
-        axis.set(
-            xlabel="lag from (ms)", ylim=(-0.03, 1.03), title=f"other spike of a unit with {name} template"
-        )
+        axis.set(xlabel="lag from (ms)", ylim=(-0.03, 1.03), title=f"other spike of a unit with {name} template")
     figure.axes[0].set_ylabel("recall of true spikes")
     figure.axes[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -110,9 +110,7 @@ def read_stages(log):
     """Stage to seconds, from the log that our sorter leaves; empty for other sorters."""
     stages = {}
     if log.exists():
-        for stage, seconds in re.findall(
-            r"INFO (\w+): ([\d.]+) s$", log.read_text(encoding="utf8"), re.MULTILINE
-        ):
+        for stage, seconds in re.findall(r"INFO (\w+): ([\d.]+) s$", log.read_text(encoding="utf8"), re.MULTILINE):
             stages[stage] = stages.get(stage, 0.0) + float(seconds)
     return stages
 

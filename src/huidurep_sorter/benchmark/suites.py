@@ -115,9 +115,7 @@ def noise_covariance(probe, noise_uv=7.0, decay_um=25.0):
 
 def locations(distance_um):
     """Where units may be, relative to the probe."""
-    return dict(
-        margin_um=10.0, minimum_z=5.0, maximum_z=40.0, minimum_distance=distance_um, distance_strict=False
-    )
+    return dict(margin_um=10.0, minimum_z=5.0, maximum_z=40.0, minimum_distance=distance_um, distance_strict=False)
 
 
 def tetrode(size, seed):
@@ -134,9 +132,7 @@ def linear(size, seed):
 
 def neuropixels_static(size, seed):
     """Two columns as on Neuropixels 2.0."""
-    return generate(
-        columns_probe(size["n_channels"], 2, 32.0, 15.0), size["n_units"], size["duration_s"], seed
-    )
+    return generate(columns_probe(size["n_channels"], 2, 32.0, 15.0), size["n_units"], size["duration_s"], seed)
 
 
 def neuropixels_drifting(size, seed):
@@ -179,9 +175,7 @@ def low_snr(size, seed):
 def dense(size, seed):
     """Two columns, twice the units, which fire faster: collisions."""
     probe = columns_probe(size["n_channels"], 2, 32.0, 15.0)
-    return generate(
-        probe, size["dense_units"], size["duration_s"], seed, rates_hz=(4.0, 25.0), distance_um=10.0
-    )
+    return generate(probe, size["dense_units"], size["duration_s"], seed, rates_hz=(4.0, 25.0), distance_um=10.0)
 
 
 RECORDINGS = {

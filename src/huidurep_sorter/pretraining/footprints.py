@@ -89,6 +89,8 @@ def _resample(footprint, sampling_frequency):
     own = (np.arange(len(wave)) - footprint.n_before) / footprint.sampling_frequency
     wanted = (np.arange(-n_before, n_after)[:, None] - np.arange(4) / 4) / sampling_frequency
     out = np.stack([np.interp(wanted.ravel(), own, w, left=0.0) for w in wave.T]).reshape(wave.shape[1], -1, 4)
-    fade = np.clip(np.minimum(np.arange(n_before + n_after), np.arange(n_before + n_after)[::-1]) / (0.2 * n_before), 0, 1)
+    fade = np.clip(
+        np.minimum(np.arange(n_before + n_after), np.arange(n_before + n_after)[::-1]) / (0.2 * n_before), 0, 1
+    )
     last = np.clip((own[-1] - wanted) / 0.0008, 0, 1)  # a footprint that ends early goes out within 0.8 ms
     return out * fade[None, :, None] * last[None]

@@ -32,14 +32,14 @@ class ContrastiveModel(nn.Module):
     def update_momentum(self, momentum=0.99):
         """Move the copies towards the encoder and its projection head."""
         for ours, copies in ((self.encoder, self.encoder_k), (self.projection, self.projection_k)):
-            for p, k in zip(ours.parameters(), copies.parameters()):
+            for p, k in zip(ours.parameters(), copies.parameters(), strict=True):
                 k.lerp_(p, 1 - momentum)
 
 
 def _mlp(*widths):
     """Linear layers, each followed by batch norm, with ReLU between them."""
     layers = []
-    for i, (a, b) in enumerate(zip(widths, widths[1:])):
+    for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
         layers += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b)]
         if i < len(widths) - 2:
             layers.append(nn.ReLU())

@@ -205,5 +205,5 @@ def _fire(unit, rate_hz, duration_s, sampling_frequency, step_of_time, rng, refr
 
 def _inject(traces, spikes, quarter, templates, near, n_before):
     starts = spikes["sample_index"] - n_before
-    for start, step, delay, amplitude in zip(starts, spikes["step"], quarter, spikes["amplitude"]):
+    for start, step, delay, amplitude in zip(starts, spikes["step"], quarter, spikes["amplitude"], strict=True):
         traces[start : start + templates.shape[1], near] += amplitude * templates[step, :, :, delay]

@@ -78,8 +78,12 @@ def spikes_of_simulation(simulated, window: Window, n_channels, seed, max_spikes
     in_bank["sample_index"] += gap + simulated.n_before - spikes["sample_index"]
 
     where = whitened.get_channel_locations()[main]
-    location = np.array([where[spikes["unit_index"] == u].mean(axis=0) if (spikes["unit_index"] == u).any() else [0, 0]
-                         for u in range(n_units)])
+    location = np.array(
+        [
+            where[spikes["unit_index"] == u].mean(axis=0) if (spikes["unit_index"] == u).any() else [0, 0]
+            for u in range(n_units)
+        ]
+    )
     read = _Reader(window, n_channels, rng)
     clean = read(bank, in_bank) * spikes["amplitude"][:, None, None].astype("float16")
     return read.spike_set(whitened, peaks, spikes["unit_index"], location[spikes["unit_index"]], clean)

@@ -111,7 +111,9 @@ def _train(model, training, validation, config, folder, device, verbose):
     scenes = [s for s in scenes if not s.is_labelled or len(s.units)]
     log = _Log(folder)
     model.train()
-    for step in trange(first_step, t.n_steps, initial=first_step, total=t.n_steps, desc="pretrain", disable=not verbose):
+    for step in trange(
+        first_step, t.n_steps, initial=first_step, total=t.n_steps, desc="pretrain", disable=not verbose
+    ):
         rng = np.random.default_rng([config.seed, step])  # a step's batch depends on nothing else: runs resume exactly
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(step, t)

@@ -26,7 +26,9 @@ def validate(encoder, validation, radius_um=60.0, max_spikes_per_unit=60):
         for u in np.unique(unit):
             rank[unit == u] = np.arange((unit == u).sum())
         kept = np.flatnonzero(rank < max_spikes_per_unit)
-        features = encoder.embed(spikes.snippets[kept][:, MARGIN:-MARGIN].astype("float32"), offsets_um=spikes.offsets_um[kept])
+        features = encoder.embed(
+            spikes.snippets[kept][:, MARGIN:-MARGIN].astype("float32"), offsets_um=spikes.offsets_um[kept]
+        )
         features, unit, location = features[:, :24], unit[kept], spikes.location_um[kept]
         for u in np.unique(unit)[::3]:
             near = np.linalg.norm(location - location[unit == u][0], axis=1) <= radius_um

@@ -108,7 +108,7 @@ def make_view(batch: Batch, config: ViewConfig, rng):
     view += add_noise[:, None, None].astype("float32") * batch.noise
     collide = np.flatnonzero(rng.random(n) < config.collision_probability)
     lags = rng.integers(5, n_wide // 2, collide.size) * rng.choice([-1, 1], collide.size)
-    for i, lag in zip(collide, lags):
+    for i, lag in zip(collide, lags, strict=True):
         a, b = max(lag, 0), n_wide + min(lag, 0)
         view[i, a:b] += batch.other[i, a - lag : b - lag]
 
