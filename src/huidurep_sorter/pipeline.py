@@ -107,8 +107,9 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
     logger.info("%d peaks, %d of them to cluster", len(all_peaks), len(peaks))
     if len(peaks) == 0:
         return empty_sorting(recording, "no peak was found")
-    with stage("represent"):
+    with stage("represent", one_thread=parameters.features == "svd"):  # the encoder runs in this process only
         embedding = features.represent_spikes(recording, peaks, parameters, job_kwargs, verbose)
+    with stage("locate"):
         positions = features.locate_spikes(recording, peaks, job_kwargs)
     with stage("cluster"):
         labels = clustering.cluster_spikes(
@@ -149,10 +150,17 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
 
 
 @contextmanager
-def stage(name):
-    """Log how long a stage took."""
+def stage(name, one_thread=True):
+    """Log how long a stage took.
+
+    Linear algebra keeps to one thread, as it does in SpikeInterface's worker processes: sums in another order would
+    move a spike by a sample now and then, and the result would depend on `n_jobs`.
+    """
+    from threadpoolctl import threadpool_limits
+
     start = time.perf_counter()
-    yield
+    with threadpool_limits(limits=1 if one_thread else None):
+        yield
     logger.info("%s: %.1f s", name, time.perf_counter() - start)
 
 
