@@ -1,4 +1,4 @@
-"""HuiduRep spike sorter: self-supervised spike representations, as a SpikeInterface sorter.
+"""HuiduRep spike sorter: learned spike representations, as a SpikeInterface sorter.
 
 Importing this package registers the sorter, so that ``run_sorter("huidurep", recording)`` works. torch is
 imported only when something that needs it is used.

@@ -20,7 +20,7 @@ REQUIRED_MODULES = ("torch", "safetensors", "scipy", "sklearn", "numba", "networ
 
 
 class HuidurepSorter(BaseSorter):
-    """Spike sorter whose features are the self-supervised representation HuiduRep.
+    """Spike sorter whose features are the learned representation HuiduRep.
 
     Like every SpikeInterface sorter it has class methods only, and its state is in its folder:
 
@@ -39,8 +39,8 @@ class HuidurepSorter(BaseSorter):
         "job_kwargs": "SpikeInterface's n_jobs, chunk_duration, ... ; the result doesn't depend on them"
     }
 
-    sorter_description = """HuiduRep represents each spike by an encoder that was trained without labels, by
-    contrasting and denoising extracellular spikes, and sorts those representations: detection, embedding,
+    sorter_description = """HuiduRep represents each spike by an encoder that was trained by contrasting and
+    denoising extracellular spikes, and sorts those representations: detection, embedding,
     clustering with the spike's position, template matching, merging. See https://arxiv.org/abs/2507.17224"""
 
     installation_mesg = "\tpip install huidurep-sorter"
