@@ -107,7 +107,7 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
     logger.info("%d peaks, %d of them to cluster", len(all_peaks), len(peaks))
     if len(peaks) == 0:
         return empty_sorting(recording, "no peak was found")
-    with stage("represent", one_thread=parameters.features == "svd"):  # the encoder runs in this process only
+    with stage("represent"):
         embedding = features.represent_spikes(recording, peaks, parameters, job_kwargs, verbose)
     with stage("locate"):
         positions = features.locate_spikes(recording, peaks, job_kwargs)
@@ -150,16 +150,17 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
 
 
 @contextmanager
-def stage(name, one_thread=True):
+def stage(name):
     """Log how long a stage took.
 
     Linear algebra keeps to one thread, as it does in SpikeInterface's worker processes: sums in another order would
-    move a spike by a sample now and then, and the result would depend on `n_jobs`.
+    move a spike by a sample now and then, and the result would depend on `n_jobs`. The encoder too: its operations are
+    small, and on a machine with other work to do its threads would wait for one another (ten times slower).
     """
     from threadpoolctl import threadpool_limits
 
     start = time.perf_counter()
-    with threadpool_limits(limits=1 if one_thread else None):
+    with threadpool_limits(limits=1):
         yield
     logger.info("%s: %.1f s", name, time.perf_counter() - start)
 
