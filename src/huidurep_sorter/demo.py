@@ -20,7 +20,7 @@ def run(arguments):
     """Run the demo and print its table; returns the exit code."""
     output = arguments.output
     print(
-        "Making a recording with known units (32 channels, 60 s) and sorting it: about two minutes ...",
+        "Making a recording with known units (32 channels, 60 s) and sorting it: about a minute ...",
         flush=True,
     )
     table = run_demo(output, verbose=arguments.verbose)
