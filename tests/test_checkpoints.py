@@ -149,6 +149,17 @@ def test_what_is_saved_loads_again(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "mine.safetensors"]
 
 
+def test_weights_that_do_not_fit_their_configuration_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    config = {"n_layers": 1, "n_decoder_layers": 0}
+    save_file({"conv1.bias": torch.zeros(64)}, tmp_path / "few.safetensors", {"config": json.dumps(config)})
+    save_file({"conv1.bias": torch.zeros(64)}, tmp_path / "odd.safetensors", {"config": '{"n_layer": 1}'})
+    for name in ("few", "odd"):
+        with pytest.raises(ValueError, match="don't fit"):
+            load_encoder(tmp_path / f"{name}.safetensors", device="cpu")
+
+
 def test_shipped_weights_load_and_carry_their_card():
     from huidurep_sorter.checkpoints import WEIGHTS_FOLDER
 

@@ -94,8 +94,11 @@ def _load_safetensors(path):
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from None
     if "config" not in metadata:
         raise ValueError(f"{path} holds no encoder configuration: it wasn't written by huidurep-sorter")
-    model = HuiduRep(EncoderConfig(**json.loads(metadata["config"])))
-    model.load_state_dict(state)
+    try:
+        model = HuiduRep(EncoderConfig(**json.loads(metadata["config"])))
+        model.load_state_dict(state)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: its weights and its configuration don't fit this version: {error}") from None
     return model
 
 
