@@ -110,3 +110,13 @@ def test_chunks_do_not_show(monkeypatch):
 def test_no_peak_no_snippet():
     recording = make_recording(np.zeros((100, 1)), generate_linear_probe(1))
     assert list(iterate_snippets(recording, make_peaks([], []), WINDOW, find_neighbourhoods(recording))) == []
+
+
+def test_a_window_of_as_many_native_samples_is_resampled_too():
+    """At 27.9 kHz this window reads 129 native samples for its 129: the shape doesn't tell the clock."""
+    window = Window(n_samples=129, n_before=44, sampling_frequency=30000.0)
+    seconds = np.arange(2000) / 27900.0
+    recording = make_recording(np.sin(2 * np.pi * 900 * seconds)[:, None], generate_linear_probe(1), 27900.0)
+    snippet = read_all(recording, make_peaks([1000], [0]), window, n_neighbours=1)[0, :, 0]
+    wanted = np.sin(2 * np.pi * 900 * (1000 / 27900.0 + (np.arange(129) - 44) / 30000.0))
+    np.testing.assert_allclose(snippet, wanted, atol=0.01)

@@ -75,7 +75,7 @@ def iterate_snippets(recording, peaks, window: Window, neighbourhoods: Neighbour
         Zero beyond the ends of the recording and on channels that don't exist.
     """
     first, resampling = _native_window(window, recording.sampling_frequency)
-    n_native = resampling.shape[1]
+    n_native = window.n_samples if resampling is None else resampling.shape[1]
     chunk_size = max(VALUES_PER_CHUNK // recording.get_num_channels(), 4 * n_native)
     order = np.lexsort((peaks["sample_index"], peaks["segment_index"]))
     chunk = peaks["sample_index"][order] // chunk_size
@@ -90,8 +90,7 @@ def iterate_snippets(recording, peaks, window: Window, neighbourhoods: Neighbour
         time = (starts - starts[0])[:, None] + np.arange(n_native)
         channels = neighbourhoods.channel_indices[peaks["channel_index"][indices]]
         native = traces[time[:, :, None], channels[:, None, :]]
-        is_same_clock = resampling.shape[0] == resampling.shape[1]
-        yield indices, native if is_same_clock else np.einsum("st,ntc->nsc", resampling, native, optimize=True)
+        yield indices, native if resampling is None else np.einsum("st,ntc->nsc", resampling, native, optimize=True)
 
 
 def _padded_traces(recording, segment_index, start, stop):
@@ -107,9 +106,12 @@ def _padded_traces(recording, segment_index, start, stop):
 
 
 def _native_window(window, sampling_frequency):
-    """First native sample relative to the peak, and the matrix (n_samples, n_native) that resamples by cubic spline."""
+    """First native sample relative to the peak, and the matrix (n_samples, n_native) that resamples by cubic spline.
+
+    None in place of the matrix where both clocks are the same.
+    """
     if sampling_frequency == window.sampling_frequency:
-        return -window.n_before, np.eye(window.n_samples, dtype="float32")
+        return -window.n_before, None
     from scipy.interpolate import CubicSpline
 
     wanted = (np.arange(window.n_samples) - window.n_before) * sampling_frequency / window.sampling_frequency
