@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from huidurep_sorter.snippets import channels_within
+
 WINDOW_MS = (0.7, 1.3)
 MAX_LAG_MS = 0.33
 N_TIME_COMPONENTS = 12
@@ -98,9 +100,7 @@ def estimate_halves(recording, peaks, labels, job_kwargs=None) -> HalfTemplates:
 def channels_around(recording, array):
     """(n_clusters, n_channels) bool: the channels of the shank within `MAX_DISTANCE_UM` of the largest."""
     main = np.ptp(array.mean(axis=1), axis=1).argmax(axis=1)
-    locations, shanks = recording.get_channel_locations()[:, :2], np.asarray(recording.get_channel_groups())
-    distance = np.linalg.norm(locations[main][:, None] - locations[None], axis=2)
-    return (distance <= MAX_DISTANCE_UM) & (shanks[main][:, None] == shanks[None])
+    return channels_within(recording, MAX_DISTANCE_UM)[main]
 
 
 def as_halves(array, counts, max_lag) -> HalfTemplates:
@@ -129,10 +129,7 @@ def are_near(recording, halves):
     """(n_clusters, n_clusters) bool: of the same shank and with near main channels."""
     energy = (halves.coefficients.mean(axis=1) ** 2).sum(axis=1)
     main = energy.argmax(axis=1)
-    locations = recording.get_channel_locations()[main, :2]
-    shanks = np.asarray(recording.get_channel_groups())[main]
-    distance = np.linalg.norm(locations[:, None] - locations[None], axis=2)
-    return (distance <= MAX_DISTANCE_UM) & (shanks[:, None] == shanks[None])
+    return channels_within(recording, MAX_DISTANCE_UM)[np.ix_(main, main)]
 
 
 def differences(halves, index):

@@ -55,6 +55,13 @@ def find_neighbourhoods(recording, n_neighbours=11) -> Neighbourhoods:
     return Neighbourhoods(channel_indices=indices, offsets_um=offsets)
 
 
+def channels_within(recording, radius_um):
+    """(n_channels, n_channels) bool: of the same shank, and at most `radius_um` apart."""
+    locations, shanks = recording.get_channel_locations()[:, :2], np.asarray(recording.get_channel_groups())
+    distance = np.linalg.norm(locations[:, None] - locations[None], axis=2)
+    return (distance <= radius_um) & (shanks[:, None] == shanks[None])
+
+
 def iterate_snippets(recording, peaks, window: Window, neighbourhoods: Neighbourhoods):
     """Read the snippets of some peaks, a chunk of the recording at a time.
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from huidurep_sorter.curation import violation_ratio
+from huidurep_sorter.snippets import channels_within
 from huidurep_sorter.templates import as_spike_vector
 
 WINDOW_MS = (0.7, 1.3)
@@ -77,11 +78,9 @@ def mean_waveforms(recording, spike_vector, unit_ids, job_kwargs=None):
 
 def locate_units(recording, waveforms, main, radius_um=75.0):
     """Centre of mass of the peak-to-peak energy on the channels around, (n_units, 2) in um."""
-    locations, shanks = recording.get_channel_locations()[:, :2], np.asarray(recording.get_channel_groups())
-    distance = np.linalg.norm(locations[main][:, None] - locations[None], axis=2)
     weights = np.ptp(waveforms, axis=1).astype("float64") ** 2
-    weights *= (distance <= radius_um) & (shanks[main][:, None] == shanks[None])
-    return weights @ locations / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+    weights *= channels_within(recording, radius_um)[main]
+    return weights @ recording.get_channel_locations()[:, :2] / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
 
 
 def spike_amplitudes(recording, units, main, chunk_s=5.0):
