@@ -23,7 +23,8 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """The loss is same_neuron_weight * supervised contrast + contrast_weight * InfoNCE + alpha * reconstruction."""
+    """The loss is same_neuron_weight * supervised contrast + contrast_weight * InfoNCE + alpha * reconstruction
+    + distillation_weight * distance from the `teacher` (weights, as in `load_encoder`)."""
 
     n_steps: int = 6000
     learning_rate: float = 1e-3
@@ -36,9 +37,15 @@ class TrainingConfig:
     contrast_temperature: float = 0.2
     momentum: float = 0.99
     alpha: float = 0.3
+    teacher: str | None = None
+    distillation_weight: float = 0.0
     log_every: int = 20
     validate_every: int = 500
     checkpoint_every: int = 250
+
+    def __post_init__(self):
+        if (self.teacher is None) != (self.distillation_weight == 0):
+            raise ValueError("distillation takes both: the name of a teacher, and a distillation_weight above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

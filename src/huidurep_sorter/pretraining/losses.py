@@ -35,6 +35,11 @@ def same_neuron(features, label, temperature=0.1):
     return -mean[count > 0].mean() if (count > 0).any() else features.sum() * 0.0
 
 
+def distillation(features, target):
+    """Mean squared distance to a teacher's representation of the same spike, on the unit sphere; both (n, d)."""
+    return (2 - 2 * F.cosine_similarity(features, target, dim=1)).mean()
+
+
 def alignment(features, label):
     """Mean squared distance of spikes with one label, on the unit sphere (Wang and Isola 2020)."""
     features = F.normalize(features, dim=1)

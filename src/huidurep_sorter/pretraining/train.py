@@ -16,7 +16,15 @@ from torch.nn import functional as F
 from huidurep_sorter.checkpoints import choose_device, load_encoder, save_encoder
 from huidurep_sorter.encoder import Encoder, HuiduRep
 from huidurep_sorter.pretraining.config import PretrainingConfig
-from huidurep_sorter.pretraining.losses import alignment, effective_rank, info_nce, same_neuron, uniformity
+from huidurep_sorter.pretraining.growth import can_grow, grow
+from huidurep_sorter.pretraining.losses import (
+    alignment,
+    distillation,
+    effective_rank,
+    info_nce,
+    same_neuron,
+    uniformity,
+)
 from huidurep_sorter.pretraining.model import ContrastiveModel
 from huidurep_sorter.pretraining.sources import prepare_recordings, prepare_simulated
 from huidurep_sorter.pretraining.validation import validate
@@ -37,7 +45,8 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
     folder : str or Path
         Receives `data/` (the spikes), `checkpoint.pt`, `log.csv`, TensorBoard's events, `NAME.safetensors`.
     init : str, Path or None, default: None
-        Weights to start from (fine-tuning), as in `load_encoder`; their architecture replaces `config.encoder`.
+        Weights to start from (fine-tuning), as in `load_encoder`; their architecture replaces `config.encoder`,
+        unless that is the same with more layers: then the weights grow.
     device : str, default: "auto"
     verbose : bool, default: False
 
@@ -51,14 +60,18 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
     device = choose_device(device)
     encoder = None
     if init is not None:
-        encoder = load_encoder(init, "cpu").model.requires_grad_(True)
+        encoder = load_encoder(init, "cpu").model
+        if can_grow(encoder, config.encoder):
+            encoder = grow(encoder, config.encoder.n_layers)
+        encoder.requires_grad_(True)
         config = replace(config, encoder=encoder.config)
+    teacher = _load_teacher(config, device)
     _check_same_run(config, folder)
     training, validation = prepare_data(config, folder / "data", verbose)
     with torch.random.fork_rng():  # the initial weights come from the seed; the caller's generator is left alone
         torch.manual_seed(config.seed)
         model = ContrastiveModel(encoder or HuiduRep(config.encoder)).to(device)
-    _train(model, training, validation, config, folder, device, verbose)
+    _train(model, teacher, training, validation, config, folder, device, verbose)
     path = folder / f"{config.name}.safetensors"
     save_encoder(model.encoder, path, training=_provenance(config))
     return path
@@ -99,7 +112,21 @@ def prepare_data(config, folder, verbose=False):
     return training, validation
 
 
-def _train(model, training, validation, config, folder, device, verbose):
+def _load_teacher(config, device):
+    """The network to learn from, checked to see the same snippets and to give as many features; None for none."""
+    if config.training.teacher is None:
+        return None
+    teacher, own = load_encoder(config.training.teacher, device), config.encoder
+    for name in ("window", "n_channels", "n_features"):
+        if getattr(teacher.config, name) != getattr(own, name):
+            raise ValueError(
+                f"{teacher.name} can't teach this encoder: its {name} is {getattr(teacher.config, name)}, "
+                f"not {getattr(own, name)}"
+            )
+    return teacher.model
+
+
+def _train(model, teacher, training, validation, config, folder, device, verbose):
     from tqdm.auto import trange
 
     t = config.training
@@ -119,7 +146,7 @@ def _train(model, training, validation, config, folder, device, verbose):
             group["lr"] = _learning_rate(step, t)
         batch = draw_batch(scenes, config.batch, rng)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            losses, features = _losses(model, batch, config, rng, device)
+            losses, features = _losses(model, teacher, batch, config, rng, device)
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), t.clip_norm)
@@ -138,7 +165,7 @@ def _train(model, training, validation, config, folder, device, verbose):
     log.close()
 
 
-def _losses(model, batch, config, rng, device):
+def _losses(model, teacher, batch, config, rng, device):
     """The weighted sum and its parts, and the features (n, n_features) of the first view."""
     t = config.training
     on_device = lambda *arrays: (torch.from_numpy(a).to(device) for a in arrays)  # noqa: E731
@@ -156,6 +183,10 @@ def _losses(model, batch, config, rng, device):
         k1, k2 = model.keys(x, offsets).float(), model.keys(x2, offsets2).float()
         both = info_nce(q1, k2, t.contrast_temperature) + info_nce(q2, k1, t.contrast_temperature)
         losses["contrast"] = t.contrast_weight * both
+    if teacher is not None:
+        with torch.no_grad():
+            taught = teacher(x, offsets).float()
+        losses["distillation"] = t.distillation_weight * distillation(features, taught)
     if t.alpha:
         losses["reconstruction"] = t.alpha * F.mse_loss(model.encoder.reconstruct(tokens).float(), target)
     return {"loss": sum(losses.values()), **losses}, features.detach()
