@@ -11,18 +11,39 @@ def add_command(subparsers):
         "benchmark", help="compare on recordings with ground truth", epilog="exit codes: " + EXIT_CODES
     )
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
-    kind = kinds.add_parser("representation", help="features of spikes: encoders, PCA, SVD and a bound from labels")
-    kind.add_argument("data", type=Path, help="folder of NAME/recording and NAME/sorting")
+    add_representation(kinds)
+    add_sorters(kinds)
+
+
+def add_representation(kinds):
+    """Add `benchmark representation`."""
+    text = (
+        "How well features tell apart known spikes, beside a bound from labels; what the encoders' denoising gains; "
+        "and, where there is NAME/next_session, whether units are recognised in it."
+    )
+    help_text = "features of spikes: encoders, PCA, SVD"
+    kind = kinds.add_parser("representation", help=help_text, description=text)
+    kind.add_argument(
+        "data",
+        type=Path,
+        help="folder of NAME/recording and NAME/sorting; optionally NAME/next_session/recording and .../sorting, a "
+        "later one of the same units, with the same ids",
+    )
     kind.add_argument(
         "-o", "--output", type=Path, required=True, help="folder for table and figure; what is in it is kept"
     )
     kind.add_argument(
-        "--features", nargs="+", default=["pca", "svd", "fast"], help="pca, svd, names or files of weights"
+        "--features", nargs="+", help="pca, svd, names or files of weights (default: pca, svd, all shipped weights)"
     )
-    kind.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    kind.add_argument(
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=[0, 1, 2],
+        help="of the choice of spikes and of the mixtures (default: 0 1 2)",
+    )
     kind.add_argument("-v", "--verbose", action="store_true", help="progress on stderr")
     kind.set_defaults(run=run_representation)
-    add_sorters(kinds)
 
 
 def add_sorters(kinds):
@@ -60,12 +81,15 @@ def add_sorters(kinds):
 
 def run_representation(arguments):
     """Score, write, print the table; returns the exit code."""
-    from huidurep_sorter.benchmark.representation_report import run_benchmark
+    from huidurep_sorter.benchmark.representation_report import choose_methods, find_folders, run_benchmark
 
-    if not arguments.data.is_dir():
-        raise UsageError(f"{arguments.data} isn't a folder")
+    try:
+        find_folders(arguments.data)
+        choose_methods(arguments.features)  # says what is wrong before any work
+    except (ValueError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from None
     run_benchmark(arguments.data, arguments.output, arguments.features, arguments.seeds, arguments.verbose)
-    print((arguments.output / "table.md").read_text())
+    print((arguments.output / "table.md").read_text(encoding="utf8"))
     return 0
 
 

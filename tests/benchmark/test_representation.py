@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from huidurep_sorter.benchmark.representation import KnownSpikes, bound, score
-from huidurep_sorter.benchmark.representation_report import run_benchmark
-from huidurep_sorter.cli import main
+from huidurep_sorter.benchmark.representation import KnownSpikes, bound, draw_spikes, read_known_spikes, score
 from huidurep_sorter.ground_truth import PEAK_DTYPE
 
 
@@ -19,9 +17,12 @@ def make_known(n_units=6, n=80, spacing_um=25.0):
     return KnownSpikes(
         recording=FakeRecording(),
         peaks=peaks,
+        sample_index=peaks["sample_index"],
         unit=unit,
+        unit_ids=np.arange(n_units),
         location_um=np.column_stack([0.0 * unit, spacing_um * unit]),
         snr=np.where(unit < 3, 5.0, 12.0),
+        collides=np.zeros(unit.size, dtype=bool),
     )
 
 
@@ -35,7 +36,7 @@ def make_features(known, separation, seed=0):
 def test_separate_units_score_one_and_mixed_ones_zero():
     known = make_known()
     good, bad = score(make_features(known, 30.0), known), score(make_features(known, 0.0), known)
-    for measure in ("global", "local", "late", "local unknown K", "local, SNR 4 to 6", "local, SNR above 10"):
+    for measure in ("global", "local", "early", "late", "local unknown K", "local, SNR 4 to 6", "local, SNR above 10"):
         assert good[measure] > 0.85, measure
         assert bad[measure] < 0.1, measure
     assert np.isnan(good["local, SNR 6 to 10"])
@@ -50,6 +51,7 @@ def test_a_unit_that_moves_is_lost_late_only():
     ]
     scores = score(features, known)
     assert scores["late"] < 0.1
+    assert scores["early"] > 0.9
 
 
 def test_the_bound_knows_the_labels():
@@ -58,21 +60,35 @@ def test_the_bound_knows_the_labels():
     assert bound(make_features(known, 0.0), known) < 0.1
 
 
-def test_a_folder_of_recordings_becomes_a_table_and_a_figure(tetrode, tmp_path, capsys):
+def save(folder, recording, truth):
+    recording.save(folder=folder / "recording", progress_bar=False, verbose=False)
+    truth.save(folder=folder / "sorting")
+    return folder
+
+
+def test_known_spikes_are_in_order_and_know_their_collisions(tetrode, tmp_path):
     recording, truth = tetrode
-    for name in ("one", "two"):
-        recording.save(folder=tmp_path / "data" / name / "recording", progress_bar=False, verbose=False)
-        truth.save(folder=tmp_path / "data" / name / "sorting")
-    arguments = ["benchmark", "representation", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--seeds", "0"]
-    assert main([*arguments, "--features", "pca", "fast"]) == 0
-    assert "| one | pca |" in capsys.readouterr().out
-    assert (tmp_path / "out" / "representation.png").stat().st_size > 10_000
-    table = run_benchmark(tmp_path / "data", tmp_path / "out", ["pca", "fast"], [0])
-    assert table[(table["features"] == "bound")]["value"].between(0.5, 1).all()
-    local = table[table["measure"] == "local"].set_index(["recording", "features"])["value"]
-    assert (local > 0.5).all()
+    known = read_known_spikes(save(tmp_path / "one", recording, truth))
+    assert (np.diff(known.peaks["sample_index"]) >= 0).all()
+    assert (np.abs(known.peaks["sample_index"] - known.sample_index) <= 4).all()
+    spikes = truth.to_spike_vector()
+    for i in range(0, len(known.unit), 23):
+        near = np.abs(spikes["sample_index"] - known.sample_index[i]) <= 30
+        assert known.collides[i] == (near & (spikes["unit_index"] != known.unit[i])).any()
+    assert 0 < known.collides.mean() < 1
 
 
-def test_an_empty_folder_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no subfolder"):
-        run_benchmark(tmp_path, tmp_path / "out")
+def test_at_most_so_many_spikes_are_drawn_by_seed():
+    known = make_known(n_units=2, n=80)
+    drawn = draw_spikes(known, 50, seed=3)
+    assert np.bincount(known.unit[drawn]).tolist() == [50, 50]
+    assert (np.diff(drawn) > 0).all()
+    np.testing.assert_array_equal(drawn, draw_spikes(known, 50, seed=3))
+    assert not np.array_equal(drawn, draw_spikes(known, 50, seed=4))
+
+
+def test_a_recording_without_enough_spikes_is_named(tetrode, tmp_path):
+    recording, truth = tetrode
+    folder = save(tmp_path / "short", recording.frame_slice(0, 30000), truth.frame_slice(0, 30000))
+    with pytest.raises(ValueError, match="short: no unit has 40 spikes"):
+        read_known_spikes(folder)

@@ -1,23 +1,39 @@
-"""The table and the figure of the representation benchmark, a recording at a time, resumable."""
+"""The representation benchmark over a folder of recordings, resumable: its table and its figure."""
 
-import logging
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from huidurep_sorter.benchmark.representation import bound, compute_features, read_known_spikes, score
+from huidurep_sorter.benchmark.denoising import DENOISING_NAMES, denoising_scores
+from huidurep_sorter.benchmark.representation import (
+    BAND_NAMES,
+    bound,
+    compute_features,
+    draw_spikes,
+    read_known_spikes,
+    score,
+)
+from huidurep_sorter.benchmark.representation_figure import save_figure
+from huidurep_sorter.benchmark.sessions import RECALL_NAMES, features_of_sessions, session_scores
 
-logger = logging.getLogger("huidurep_sorter")
+BLOCKS = {  # of the table: title to measures and digits
+    "Clusters, adjusted Rand index": (["global", "local", "early", "late", "local unknown K"], 3),
+    "Clusters by SNR, adjusted Rand index": (BAND_NAMES, 3),
+    "Units recognised in the next session, recall at rank 1": (RECALL_NAMES, 3),
+    "Denoising, gain in SNR in dB": (DENOISING_NAMES, 1),
+}
 
 
-def run_benchmark(data, output, features=("pca", "svd", "fast"), seeds=(0, 1, 2), verbose=False):
+def run_benchmark(data, output, features=None, seeds=(0, 1, 2), verbose=False):
     """Score features on every `NAME/recording`, `NAME/sorting` below a folder.
 
     Parameters
     ----------
     data, output : str or Path
-    features : sequence of str
-        As in `compute_features`.
+        `NAME/next_session/recording` and `.../sorting`, where they are, hold the same units in a later recording.
+    features : sequence of str or None, default: None
+        As in `choose_methods`.
     seeds : sequence of int
         Of the choice of spikes and of the mixtures.
     verbose : bool, default: False
@@ -26,74 +42,148 @@ def run_benchmark(data, output, features=("pca", "svd", "fast"), seeds=(0, 1, 2)
     -------
     table : pandas.DataFrame
         Columns recording, features, seed, measure, value; also in `output/scores.csv`. `output/table.md` and
-        `output/representation.png` show means and spreads.
+        `output/representation.png` show means and spreads. Scores in `output/parts` aren't computed anew.
     """
     import pandas as pd
     from tqdm.auto import tqdm
 
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    folders = sorted(p for p in Path(data).iterdir() if (p / "recording").exists() and (p / "sorting").exists())
-    if not folders:
-        raise ValueError(f"{data} has no subfolder with a recording and a sorting")
-    parts = []
-    jobs = [(folder, seed) for folder in folders for seed in seeds]
-    for folder, seed in tqdm(jobs, desc="score", disable=not verbose):
-        part = output / "parts" / f"{folder.name}-{seed}-{'-'.join(Path(f).stem for f in features)}.csv"
-        if not part.exists():
-            part.parent.mkdir(exist_ok=True)
-            rows = pd.DataFrame(_score_recording(folder, features, seed))
-            rows.to_csv(part.with_suffix(".partial"), index=False)
-            part.with_suffix(".partial").replace(part)
-        parts.append(pd.read_csv(part))
-    table = pd.concat(parts, ignore_index=True)
+    output, folders, methods = Path(output), find_folders(data), choose_methods(features)
+    (output / "parts").mkdir(parents=True, exist_ok=True)
+    parts = {
+        (folder.name, seed, label): output / "parts" / f"{folder.name}-{seed}-{_part_name(label, method)}.csv"
+        for folder in folders
+        for seed in seeds
+        for label, method in {**methods, "bound": "bound"}.items()
+    }
+    with tqdm(total=len(folders) * len(seeds), desc="score", disable=not verbose) as bar:
+        for folder in folders:
+            _score_folder(folder, methods, seeds, parts, bar)
+    table = pd.concat([pd.read_csv(part) for part in parts.values()], ignore_index=True)
+    table = table.drop_duplicates(["recording", "features", "seed", "measure"])
     table.to_csv(output / "scores.csv", index=False)
-    (output / "table.md").write_text(_markdown(table))
-    _figure(table, output / "representation.png")
+    (output / "table.md").write_text(write_markdown(table), encoding="utf8")
+    save_figure(table, output / "representation.png")
     return table
 
 
-def _score_recording(folder, features, seed):
-    known = read_known_spikes(folder, seed=seed)
-    computed = compute_features(known, features, seed)
-    rows = []
-    for name in features:
-        for measure, value in score(computed[name], known, seed).items():
-            rows.append(dict(recording=folder.name, features=Path(name).stem, seed=seed, measure=measure, value=value))
-    value = bound(computed["snippets"], known, seed)
-    rows.append(dict(recording=folder.name, features="bound", seed=seed, measure="local", value=value))
-    return rows
+def find_folders(data):
+    """Folders below `data` that hold a recording and its sorting, by name."""
+    if not Path(data).is_dir():
+        raise ValueError(f"{data} isn't a folder")
+    folders = sorted(p for p in Path(data).iterdir() if (p / "recording").exists() and (p / "sorting").exists())
+    if not folders:
+        raise ValueError(f"{data} has no subfolder with a recording and a sorting")
+    return folders
 
 
-def _markdown(table):
-    """A row for each recording and features, a column for each measure: mean ± standard deviation over seeds."""
+def choose_methods(features=None) -> dict:
+    """Label to "pca", "svd" or an Encoder.
+
+    Parameters
+    ----------
+    features : sequence of str or None, default: None
+        "pca", "svd" and weights as in `load_encoder`. None: PCA, SVD and all weights that are shipped.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no such weights.
+    ValueError
+        If two are of the same name in folders of the same name, or a file is no encoder.
+    """
+    from huidurep_sorter.checkpoints import load_encoder, shipped_weights
+
+    features = ["pca", "svd", *shipped_weights()] if features is None else list(features)
+    stems = [Path(name).stem for name in features]
+    methods = {}
+    for name, stem in zip(features, stems, strict=True):
+        label = stem if stems.count(stem) == 1 else "/".join([*Path(name).parts[-2:-1], stem])
+        if label in methods:
+            raise ValueError(f"features must differ in name: {label!r} is there twice")
+        methods[label] = name if name in ("pca", "svd") else load_encoder(name)
+    return methods
+
+
+def _part_name(label, method):
+    """Scores of an encoder are kept under its weights, not only under its name."""
+    if isinstance(method, str):
+        return label
+    state = method.model.state_dict()
+    digest = hashlib.sha256(b"".join(state[key].cpu().numpy().tobytes() for key in sorted(state)))
+    return f"{label.replace('/', '_')}-{digest.hexdigest()[:8]}"
+
+
+def _score_folder(folder, methods, seeds, parts, bar):
+    """Write the parts of one recording that aren't there yet; it is read once."""
+    import pandas as pd
+
+    known = after = None
+    for seed in seeds:
+        missing = [label for label in [*methods, "bound"] if not parts[folder.name, seed, label].exists()]
+        if missing and known is None:
+            known = read_known_spikes(folder)
+            if (folder / "next_session").is_dir():
+                after = read_known_spikes(folder / "next_session")
+        chosen = {label: methods[label] for label in missing if label in methods}
+        for label, scores in _score(known, after, chosen, "bound" in missing, seed) if missing else ():
+            rows = [
+                dict(recording=folder.name, features=name, seed=seed, measure=measure, value=value)
+                for name, values in scores.items()
+                for measure, value in values.items()
+            ]
+            part = parts[folder.name, seed, label]
+            pd.DataFrame(rows).to_csv(part.with_suffix(".partial"), index=False)
+            part.with_suffix(".partial").replace(part)
+        bar.update()
+
+
+def _score(known, after, methods, with_bound, seed):
+    """Yield label and its scores: a dict of measures for it, and for PCA of an encoder's rank beside it."""
+    drawn = draw_spikes(known, seed=seed)
+    few = known.take(drawn)
+    features = compute_features(few.recording, few.peaks, methods, seed)
+    if after is not None:
+        few_after = after.take(draw_spikes(after, seed=seed))
+        both = features_of_sessions(few, few_after, methods, seed)
+    for label, method in methods.items():
+        scores = score(features[label], few, seed)
+        if after is not None:
+            scores |= session_scores(both[label], few, few_after)
+        by_pca = {}
+        if not isinstance(method, str):
+            by_encoder, by_pca = denoising_scores(known, drawn, method, seed)
+            scores |= by_encoder
+        yield label, {label: scores} | ({_pca_label(label, method): by_pca} if by_pca else {})
+    if with_bound:
+        yield "bound", {"bound": dict(local=bound(features["snippets"], few, seed))}
+
+
+def _pca_label(label, encoder):
+    """PCA of the usual rank and window is the one that "pca" names."""
+    from huidurep_sorter.encoder import EncoderConfig
+
+    names = ("window", "n_channels", "n_features")
+    usual = all(getattr(encoder.config, name) == getattr(EncoderConfig(), name) for name in names)
+    return "pca" if usual else f"pca as {label}"
+
+
+def write_markdown(table) -> str:
+    """A block for each kind of score, in it a row for each recording and features: mean ± deviation over seeds."""
+    n_seeds = table["seed"].nunique()
+    lines = [f"Mean ± standard deviation over {n_seeds} seeds." if n_seeds > 1 else "One seed.", ""]
+    for title, (measures, digits) in BLOCKS.items():
+        chosen = table[table["measure"].isin(measures)]
+        if chosen["value"].notna().any():
+            lines += [f"**{title}**", "", *_markdown_block(chosen, measures, digits), ""]
+    lines.append("–: no such units or spikes, or an encoder without a decoder.")
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_block(table, measures, digits):
     grouped = table.groupby(["recording", "features", "measure"], sort=False)["value"]
-    text = grouped.mean().map("{:.3f}".format)
-    if table["seed"].nunique() > 1:
-        text = text + " ± " + grouped.std().map("{:.3f}".format)
-    wide = text.unstack().fillna("")[list(dict.fromkeys(table["measure"]))]
-    lines = ["| recording | features | " + " | ".join(wide.columns) + " |", "|---" * (2 + wide.shape[1]) + "|"]
-    lines += [
-        f"| {recording} | {name} | " + " | ".join(row) + " |"
-        for (recording, name), row in zip(wide.index, wide.values, strict=True)
-    ]
-    return "\n".join(lines).replace("nan ± nan", "") + "\n"
-
-
-def _figure(table, path):
-    from matplotlib.figure import Figure
-
-    measures = ["global", "local", "late", "local unknown K"]
-    recordings, names = list(dict.fromkeys(table["recording"])), list(dict.fromkeys(table["features"]))
-    figure = Figure(figsize=(3.2 * len(measures), 3.2), layout="constrained")
-    for axis, measure in zip(figure.subplots(1, len(measures), sharey=True), measures, strict=True):
-        for i, name in enumerate(names):
-            chosen = table[(table["features"] == name) & (table["measure"] == measure)]
-            mean = chosen.groupby("recording")["value"].mean().reindex(recordings)
-            x = np.arange(len(recordings)) + 0.12 * (i - len(names) / 2)
-            axis.plot(x, mean, "o", label=name)
-        axis.set(title=measure, ylim=(0, 1))
-        axis.set_xticks(np.arange(len(recordings)), recordings, rotation=60, ha="right")
-    figure.axes[0].set_ylabel("adjusted Rand index")
-    figure.axes[1].legend(frameon=False)
-    figure.savefig(path, dpi=120)
+    text = grouped.mean().map(lambda value: f"{value:.{digits}f}" if np.isfinite(value) else "–")
+    spread = grouped.std().map(lambda value: f" ± {value:.{digits}f}" if np.isfinite(value) else "")
+    wide = (text + spread).unstack(fill_value="").reindex(columns=measures, fill_value="")
+    order = dict.fromkeys(zip(table["recording"], table["features"], strict=True))
+    lines = ["| recording | features | " + " | ".join(measures) + " |", "|---" * (2 + len(measures)) + "|"]
+    return lines + ["| " + " | ".join([*key, *wide.loc[key]]) + " |" for key in order]
