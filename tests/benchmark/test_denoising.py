@@ -104,19 +104,19 @@ def test_scores_follow_what_the_encoder_gives_back():
     everything = np.arange(len(known.unit))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("huidurep_sorter.benchmark.denoising.SPIKES_PER_UNIT", N_PER_UNIT)
-        perfect, by_pca = denoising_scores(known, everything, Perfect(encoder.model, "cpu"))
+        scores = denoising_scores(known, everything, Perfect(encoder.model, "cpu"))
+    perfect, by_pca, by_zeros = scores["encoder"], scores["pca"], scores["zeros"]
     assert list(perfect) == DENOISING_NAMES
     for name in ("denoising, SNR 4 to 6", "denoising, SNR 6 to 10", "denoising, collisions"):
         assert perfect[name] == pytest.approx(20.0, abs=0.3)  # noise of 1 before, an error of 0.1 after
         assert 5.0 < by_pca[name] < 19.0
     assert np.isnan(perfect["denoising, SNR above 10"])
+    noise, spike = 121 * 4, (8**2 + 5**2) * (SHAPE**2).sum()  # the other unit's next spike is in the snippet
+    assert by_zeros["denoising, SNR 6 to 10"] == pytest.approx(10 * np.log10(noise / spike), abs=0.3)
 
 
 def test_an_encoder_without_a_decoder_is_left_out():
-    by_encoder, by_pca = denoising_scores(make_known(), np.arange(100), small_encoder_without_decoder())
-    assert np.isnan(list(by_encoder.values())).all()
-    assert by_pca == {}
-
-
-def small_encoder_without_decoder():
-    return Encoder(HuiduRep(EncoderConfig(d_model=16, d_feedforward=16, n_layers=1, n_decoder_layers=0)), "cpu")
+    encoder = Encoder(HuiduRep(EncoderConfig(d_model=16, d_feedforward=16, n_layers=1, n_decoder_layers=0)), "cpu")
+    scores = denoising_scores(make_known(), np.arange(100), encoder)
+    assert list(scores) == ["encoder"]
+    assert np.isnan(list(scores["encoder"].values())).all()

@@ -2,6 +2,7 @@
 
 The truth is the mean of other spikes of the same unit: on the same peak channel and near in time, so that drift
 doesn't blur it, and cut at the true times, so that errors of the peak's sample don't. Amplitudes are not fitted.
+Giving back nothing gains much on small spikes, which are smaller than the noise of a whole snippet: it is scored too.
 """
 
 import logging
@@ -28,7 +29,7 @@ DENOISING_NAMES = [f"denoising, {band_name(band)}" for band in SNR_BANDS] + ["de
 
 
 def denoising_scores(known: KnownSpikes, drawn, encoder, seed=0):
-    """Gains in dB of an encoder and of PCA of the same rank, by SNR band and for collisions.
+    """Gains in dB by SNR band and for collisions: of an encoder, of PCA of the same rank, of giving back nothing.
 
     Parameters
     ----------
@@ -41,9 +42,9 @@ def denoising_scores(known: KnownSpikes, drawn, encoder, seed=0):
 
     Returns
     -------
-    by_encoder, by_pca : dict
-        NaN where there are no such spikes. Without a decoder the first is all NaN and the second is empty. Spikes in
-        collision count as collisions only.
+    scores : dict of dict
+        "encoder", "pca" and "zeros", or, without a decoder, "encoder" only, of NaN. NaN where there are no such spikes.
+        Spikes in collision count as collisions only.
     """
     from sklearn.decomposition import PCA
 
@@ -51,7 +52,7 @@ def denoising_scores(known: KnownSpikes, drawn, encoder, seed=0):
 
     if not encoder.config.n_decoder_layers:
         logger.info("%s has no decoder: its denoising is left out", encoder.name)
-        return dict.fromkeys(DENOISING_NAMES, float("nan")), {}
+        return {"encoder": dict.fromkeys(DENOISING_NAMES, float("nan"))}
     window, neighbourhoods = encoder.config.window, find_neighbourhoods(known.recording, encoder.config.n_channels)
     few = draw_spikes(known.take(drawn), SPIKES_PER_UNIT, seed)
     templates = true_templates(known, drawn[few], window, neighbourhoods)
@@ -62,9 +63,11 @@ def denoising_scores(known: KnownSpikes, drawn, encoder, seed=0):
     offsets_um = neighbourhoods.offsets_um[known.peaks["channel_index"][drawn[few]]]
     denoised = encoder.denoise(snippets[few], offsets_um=offsets_um)
     present = np.isfinite(offsets_um[..., 0])
-    return tuple(
-        _by_band(gain_db(snippets[few], x, templates, present), known.take(drawn[few])) for x in (denoised, projected)
-    )
+    reconstructions = {"encoder": denoised, "pca": projected, "zeros": np.zeros_like(denoised)}
+    return {
+        name: _by_band(gain_db(snippets[few], x, templates, present), known.take(drawn[few]))
+        for name, x in reconstructions.items()
+    }
 
 
 def gain_db(snippets, reconstructions, templates, present):

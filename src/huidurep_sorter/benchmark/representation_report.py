@@ -138,7 +138,7 @@ def _score_folder(folder, methods, seeds, parts, bar):
 
 
 def _score(known, after, methods, with_bound, seed):
-    """Yield label and its scores: a dict of measures for it, and for PCA of an encoder's rank beside it."""
+    """Yield label and its scores: a dict of measures for it, and for what an encoder's denoising is beside."""
     drawn = draw_spikes(known, seed=seed)
     few = known.take(drawn)
     features = compute_features(few.recording, few.peaks, methods, seed)
@@ -149,22 +149,23 @@ def _score(known, after, methods, with_bound, seed):
         scores = score(features[label], few, seed)
         if after is not None:
             scores |= session_scores(both[label], few, few_after)
-        by_pca = {}
+        out = {label: scores}
         if not isinstance(method, str):
-            by_encoder, by_pca = denoising_scores(known, drawn, method, seed)
-            scores |= by_encoder
-        yield label, {label: scores} | ({_pca_label(label, method): by_pca} if by_pca else {})
+            denoised = denoising_scores(known, drawn, method, seed)
+            scores |= denoised.pop("encoder")
+            out |= {_beside(name, label, method): by_band for name, by_band in denoised.items()}
+        yield label, out
     if with_bound:
         yield "bound", {"bound": dict(local=bound(features["snippets"], few, seed))}
 
 
-def _pca_label(label, encoder):
-    """PCA of the usual rank and window is the one that "pca" names."""
+def _beside(name, label, encoder):
+    """What "pca" and "zeros" are called: just that for encoders of the usual rank and window."""
     from huidurep_sorter.encoder import EncoderConfig
 
-    names = ("window", "n_channels", "n_features")
-    usual = all(getattr(encoder.config, name) == getattr(EncoderConfig(), name) for name in names)
-    return "pca" if usual else f"pca as {label}"
+    fields = ("window", "n_channels", "n_features")
+    usual = all(getattr(encoder.config, field) == getattr(EncoderConfig(), field) for field in fields)
+    return name if usual else f"{name} as {label}"
 
 
 def write_markdown(table) -> str:
@@ -175,7 +176,7 @@ def write_markdown(table) -> str:
         chosen = table[table["measure"].isin(measures)]
         if chosen["value"].notna().any():
             lines += [f"**{title}**", "", *_markdown_block(chosen, measures, digits), ""]
-    lines.append("–: no such units or spikes, or an encoder without a decoder.")
+    lines.append("–: no such units or spikes, or an encoder without a decoder. zeros: what giving back nothing gains.")
     return "\n".join(lines) + "\n"
 
 
