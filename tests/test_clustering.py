@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from huidurep_sorter.clustering import POSITION_UM, cluster_spikes, drop_small, project
+from huidurep_sorter.clustering import POSITION_UM, cluster_spikes, drop_small, halve, project
 
 METHODS = ("isosplit", "hdbscan", "gmm")
 
@@ -85,3 +85,12 @@ def test_an_unknown_method_is_refused():
 
 def test_drop_small_numbers_the_rest_from_zero():
     np.testing.assert_array_equal(drop_small(np.array([5, 5, 2, 7, 7, 7, -1]), 2), [0, 0, -1, 1, 1, 1, -1])
+
+
+def test_halving_cuts_a_mixture_between_its_units_and_leaves_small_clusters():
+    features, positions, _, truth = blobs(n_channels=1, n_units=2, n_spikes=60)
+    few = np.full(10, 1)
+    labels = halve(np.zeros(120, dtype="int64"), features, positions, 20, seed=0)
+    assert adjusted_rand_score(truth, labels) == 1.0
+    labels = halve(np.r_[np.zeros(110, dtype="int64"), few], features, positions, 20, seed=0)
+    np.testing.assert_array_equal(labels[110:], few)

@@ -1,8 +1,9 @@
 """Clusters of spikes, their number unknown, on features and position together.
 
 Spikes that peak on one channel are clustered by themselves: so no cluster reaches across shanks, features need only
-compare around one place, and the work grows with the number of channels, not with its square. Units that peak on
-two channels come together again when their templates are compared.
+compare around one place, and the work grows with the number of channels, not with its square. Clusters can then be
+halved, whether they look like two or not. Units that were cut, or that peak on two channels, come together again when
+their templates are compared; a mixture of two units doesn't.
 """
 
 import numpy as np
@@ -13,6 +14,7 @@ MAX_OFFSET_UM = 60.0
 MAX_DEPTH = 3
 ISOCUT_THRESHOLD = 1.5  # splits readily: what is one unit is merged again by template
 MAX_MIXTURE = 12
+N_HALVING_COMPONENTS = 8
 
 
 def cluster_spikes(features, positions_um, peaks, *, method="isosplit", min_cluster_size=20, seed=0):
@@ -65,6 +67,38 @@ def split_recursively(features, positions_um, method, min_cluster_size, seed, de
         labels[part[local >= 0]] = local[local >= 0] + n_clusters
         n_clusters += local.max() + 1
     return labels
+
+
+def halve(labels, features, positions_um, min_cluster_size=20, seed=0):
+    """Cut each cluster of at least twice the smallest size in two, by a mixture of two Gaussians of one shape.
+
+    Parameters
+    ----------
+    labels : (n_peaks,) int64
+        -1 for a spike in no cluster.
+    features : (n_peaks, n_features) float32
+    positions_um : (n_peaks, 2) float32
+    min_cluster_size : int, default: 20
+        No cluster is cut into pieces of less than half of this.
+    seed : int, default: 0
+
+    Returns
+    -------
+    labels : (n_peaks,) int64
+    """
+    from sklearn.mixture import GaussianMixture
+
+    out, n_clusters = labels.copy(), labels.max(initial=-1) + 1
+    for label in range(n_clusters):
+        here = np.flatnonzero(labels == label)
+        if here.size < 2 * min_cluster_size:
+            continue
+        x = project(features[here], positions_um[here])[:, :N_HALVING_COMPONENTS]
+        mixture = GaussianMixture(2, covariance_type="tied", reg_covar=1e-3 * x.var(), n_init=2, random_state=seed)
+        second = mixture.fit_predict(x) == 1
+        if min(second.sum(), (~second).sum()) >= min_cluster_size // 2:
+            out[here[second]] = out.max() + 1
+    return out
 
 
 def project(features, positions_um, n_components=N_COMPONENTS):

@@ -13,12 +13,14 @@ REFRACTORY_MS = 2.0
 CENSORED_MS = 1.0  # the rest of a badly matched spike can match again; no unit fires twice this fast
 COINCIDENCE_MS = 0.4
 MIN_EXPECTED_PAIRS = 6.0
-MAX_PAIR_FRACTION = 0.35
 MIN_SPIKES = 20
 MAX_VIOLATION_RATIO = 0.9
 MIN_EXPECTED_VIOLATIONS = 5.0
 MIN_RELIABILITY = 0.95
+SMALL_NORM = 13.0  # a small unit that fires rarely is the largest spikes of what lies in the background
+MIN_RATE_OF_SMALL = 1.5
 MAX_SHARED_FRACTION = 0.6
+ECHO_MS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +87,10 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     units : Units
     """
     units = inside(recording, make_units(spikes["sample_index"], spikes["segment_index"], spikes["cluster_index"]))
-    units = drop(units, np.bincount(units.label) < 2)
+    units = drop(units, np.bincount(units.label) < MIN_SPIKES)
     if len(units) == 0:
         return units
+    units = drop(units, are_echoes(units, recording.sampling_frequency, np.bincount(units.label), max_lag_ms=0.0))
     halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
     groups, shifts = merge_groups(recording, units, halves)
     labels, sample_shifts = merging.relabel(units.label, groups, shifts)
@@ -95,7 +98,7 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     units = inside(recording, censor(units, recording.sampling_frequency))
     halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
     bad = are_no_neurons(recording, units, halves, parameters)
-    bad |= are_duplicates(units, recording.sampling_frequency)
+    bad |= are_echoes(units, recording.sampling_frequency, template_norms(halves), max_lag_ms=ECHO_MS)
     logger.info("%d units after merging, %d of them left out", bad.size, bad.sum())
     return drop(units, bad)
 
@@ -131,10 +134,11 @@ def merge_groups(recording, units, halves):
     """Group and shift of each unit: of similar templates and with a refractory period in common.
 
     Units whose templates hardly differ are merged unless their spikes clearly ignore each other; those whose templates
-    differ more, only if a common refractory period shows.
+    differ more, only if a common refractory period shows. Where there are too few spikes to show it,
+    templates decide; a fragment may differ by more, since little is lost if it is another's.
     """
     near = merging.are_near(recording, halves)
-    n, fs = len(halves.counts), recording.sampling_frequency
+    counts, n, fs = halves.counts, len(halves.counts), recording.sampling_frequency
     duration = recording.get_total_samples()
     allowed = np.zeros((n, n), dtype=bool)
     for a in range(n):
@@ -144,11 +148,14 @@ def merge_groups(recording, units, halves):
                 continue
             ratio, expected = pair_ratio(units.train(a), units.train(b), fs, duration)
             most = next(r for d, r in SIMILAR if difference[b] < d)
-            same = ratio < most if expected >= MIN_EXPECTED_PAIRS else difference[b] < SIMILAR[0][0]
+            is_fragment = 5 * min(counts[a], counts[b]) < max(counts[a], counts[b])
+            unsure = FRAGMENT_DIFFERENCE if is_fragment else SIMILAR[0][0]
+            same = ratio < most if expected >= MIN_EXPECTED_PAIRS else difference[b] < unsure
             allowed[a, b] = allowed[b, a] = same
     return merging.agglomerate(halves, allowed, SIMILAR[-1][0])
 
 
+FRAGMENT_DIFFERENCE = 0.5
 SIMILAR = ((0.3, 0.6), (0.6, 0.35))  # templates that differ by less: at most so many of the pairs expected by chance
 
 
@@ -202,7 +209,9 @@ def are_no_neurons(recording, units, halves, parameters):
     duration, fs = recording.get_total_samples(), recording.sampling_frequency
     counts = np.bincount(units.label, minlength=len(halves.counts))
     bad = counts < max(MIN_SPIKES, parameters.min_firing_rate * duration / fs)
-    bad |= template_norms(halves) < parameters.min_template_norm
+    norms = template_norms(halves)
+    bad |= norms < parameters.min_template_norm
+    bad |= (norms < SMALL_NORM) & (counts < MIN_RATE_OF_SMALL * duration / fs)
     bad |= reliability(halves) < MIN_RELIABILITY
     for label in np.flatnonzero(~bad):
         ratio, expected = violation_ratio(units.train(label), fs, duration)
@@ -210,18 +219,42 @@ def are_no_neurons(recording, units, halves, parameters):
     return bad
 
 
-def are_duplicates(units, sampling_frequency):
-    """(n_units,) bool: units most of whose spikes coincide with those of one unit of more spikes."""
-    reach = int(COINCIDENCE_MS * sampling_frequency / 1000)
-    counts = np.bincount(units.label)
-    trains = [units.train(label) for label in range(counts.size)]
-    order = np.argsort(counts, kind="stable")
-    bad = np.zeros(counts.size, dtype=bool)
-    for position, few in enumerate(order):
-        for many in order[position + 1 :]:
-            near = np.searchsorted(trains[many], trains[few] + reach, "right")
-            near = near > np.searchsorted(trains[many], trains[few] - reach)
-            if near.mean() > MAX_SHARED_FRACTION:
-                bad[few] = True
-                break
+def are_echoes(units, sampling_frequency, size, max_lag_ms):
+    """Units most of whose spikes lie at one lag from those of one larger unit.
+
+    At lag 0 both are the same spikes, found twice; at 1 or 2 ms they are the tail of a large spike.
+
+    Parameters
+    ----------
+    units : Units
+    sampling_frequency : float
+    size : (n_units,) float
+        Of two units the one of the larger size stays.
+    max_lag_ms : float
+
+    Returns
+    -------
+    bad : (n_units,) bool
+    """
+    order = np.argsort(size, kind="stable")
+    trains = [units.train(label) for label in range(len(size))]
+    bad = np.zeros(len(size), dtype=bool)
+    for position, small in enumerate(order):
+        bad[small] = any(
+            shared_fraction(trains[small], trains[large], sampling_frequency, max_lag_ms) > MAX_SHARED_FRACTION
+            for large in order[position + 1 :]
+        )
     return bad
+
+
+def shared_fraction(train, other, sampling_frequency, max_lag_ms):
+    """Largest fraction of the one's spikes that lie within `COINCIDENCE_MS` of one lag to the other's."""
+    step = COINCIDENCE_MS / 2 * sampling_frequency / 1000
+    n_steps = int(round(max_lag_ms * sampling_frequency / 1000 / step))
+    reach = (n_steps + 2) * step
+    other = np.concatenate([[-(2**62)], other, [2**62]])
+    after = np.searchsorted(other, train)
+    nearest = np.column_stack([other[after - 1], other[after]])
+    lags = (nearest - train[:, None]).ravel()
+    counts, _ = np.histogram(lags, bins=np.arange(-n_steps - 2, n_steps + 3) * step)
+    return np.convolve(counts, np.ones(4), "valid").max() / len(train) if np.abs(lags).min() <= reach else 0.0

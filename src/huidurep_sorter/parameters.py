@@ -22,8 +22,8 @@ class SortingParameters:
     apply_preprocessing: bool = _parameter(
         True, "Band-pass, reference and whiten; False for a recording that already is, in units of noise"
     )
-    freq_min: float = _parameter(300.0, "Low edge of the pass band, in Hz")
-    freq_max: float = _parameter(6000.0, "High edge of the pass band, in Hz")
+    freq_min: float = _parameter(150.0, "Low edge of the pass band, in Hz")
+    freq_max: float = _parameter(7000.0, "High edge of the pass band, in Hz")
     whitening_radius_um: float = _parameter(100.0, "Each channel is whitened with the channels within this distance")
     apply_motion_correction: object = _parameter(
         "auto", "Correct motion: True, False, or 'auto' to measure it and correct where it is there and can be"
@@ -52,7 +52,7 @@ class SortingParameters:
     template_min_snr: float = _parameter(2.5, "Templates with a smaller peak-to-peak amplitude (in noise) are dropped")
     matching_method: str = _parameter("wobble", "Template matching: wobble | tdc-peeler | circus-omp")
     min_template_norm: float = _parameter(
-        7.0, "Units whose template has a smaller norm over time and channels, in units of noise, are dropped"
+        10.0, "Units whose template has a smaller norm over time and channels, in units of noise, are dropped"
     )
     min_firing_rate: float = _parameter(0.1, "Units that fire less, in Hz, are dropped")
     seed: int = _parameter(0, "Same seed, same spikes")

@@ -13,6 +13,8 @@ from huidurep_sorter.preprocessing import preprocess
 
 logger = logging.getLogger("huidurep_sorter")
 
+N_HALVINGS = 2  # of each cluster, before those of one template are merged
+
 
 def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs=None):
     """Sort a recording.
@@ -120,6 +122,8 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
             min_cluster_size=parameters.min_cluster_size,
             seed=parameters.seed,
         )
+        for _ in range(N_HALVINGS):
+            labels = clustering.halve(labels, embedding, positions, parameters.min_cluster_size, parameters.seed)
         labels, peak_shifts = merging.merge_clusters(
             recording, peaks, labels, parameters.merge_max_difference, job_kwargs
         )
