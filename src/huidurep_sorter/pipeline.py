@@ -114,30 +114,14 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
     with stage("locate"):
         positions = features.locate_spikes(recording, peaks, job_kwargs)
     with stage("cluster"):
-        labels = clustering.cluster_spikes(
-            embedding,
-            positions,
-            peaks,
-            method=parameters.clustering_method,
-            min_cluster_size=parameters.min_cluster_size,
-            seed=parameters.seed,
-        )
-        for _ in range(N_HALVINGS):
-            labels = clustering.halve(labels, embedding, positions, parameters.min_cluster_size, parameters.seed)
-        labels, peak_shifts = merging.merge_clusters(
-            recording, peaks, labels, parameters.merge_max_difference, job_kwargs
-        )
+        labels, peak_shifts = group_spikes(recording, peaks, embedding, positions, parameters, job_kwargs)
         peaks["sample_index"] += peak_shifts
     saving = folder is not None and (parameters.save_array or parameters.debug)
     if saving:
         arrays = dict(peaks=peaks, features=embedding, positions=positions, labels=labels)
         save_arrays(folder, noise_levels=noise_levels, all_peaks=all_peaks, **arrays)
     with stage("templates"):
-        found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
-        if found is not None:
-            peaks["sample_index"] = templates.align(peaks, labels, found)
-            found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
-            found = templates.clean(found, noise_levels, parameters)
+        found, peaks = make_templates(recording, peaks, labels, noise_levels, parameters, job_kwargs)
     if found is None or len(found.unit_ids) == 0:
         return empty_sorting(recording, "no cluster of spikes has a template")
     if saving:
@@ -151,6 +135,28 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
         if len(units) == 0:
             return empty_sorting(recording, "no unit is left after curation")
         return unit_properties.as_sorting(recording, units, noise_levels, peaks, embedding, job_kwargs)
+
+
+def group_spikes(recording, peaks, embedding, positions, parameters, job_kwargs):
+    """Labels of peaks, -1 for none, and the samples to move each by, both (n_peaks,): split readily, then merge."""
+    size, seed = parameters.min_cluster_size, parameters.seed
+    labels = clustering.cluster_spikes(
+        embedding, positions, peaks, method=parameters.clustering_method, min_cluster_size=size, seed=seed
+    )
+    for _ in range(N_HALVINGS):
+        labels = clustering.halve(labels, embedding, positions, size, seed)
+    return merging.merge_clusters(recording, peaks, labels, parameters.merge_max_difference, job_kwargs)
+
+
+def make_templates(recording, peaks, labels, noise_levels, parameters, job_kwargs):
+    """Clean templates, None where no peak has a label, and the peaks, aligned to them."""
+    found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
+    if found is None:
+        return None, peaks
+    peaks = peaks.copy()
+    peaks["sample_index"] = templates.align(peaks, labels, found)
+    found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
+    return templates.clean(found, noise_levels, parameters), peaks
 
 
 @contextmanager
