@@ -1,0 +1,51 @@
+"""The notebooks: what is committed has output, and they run from top to bottom at small size."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CHECKS = {  # run in the notebook's own kernel, after its last cell
+    "quickstart": """
+assert 10 <= len(metrics) <= 24 and len(properties) == len(metrics) and metrics.notna().all(axis=None)
+assert (accuracy >= 0.8).sum() >= 8, accuracy
+assert 0 < len(good) <= len(metrics)
+assert (folder / "chosen.zarr").is_dir() and chosen.has_extension("quality_metrics")
+""",
+    "compare_sorters": """
+assert list(cases["sorter"]) == sorters and (cases["status"] == "ok").all(), cases
+ours = tables["units"].query("sorter == 'huidurep'")
+assert len(ours) == 4 and (ours["accuracy"] >= 0.8).sum() >= 3, ours
+assert accuracy.loc[("mean", ""), "huidurep"] > 0.8
+""",
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_notebook_is_committed_with_its_output(name):
+    path = EXAMPLES / f"{name}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert len(outputs) >= 8 and any("image/png" in output.get("data", {}) for output in outputs)
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert path.stat().st_size < 700_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHECKS)
+def test_notebook_runs_at_small_size(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HUIDUREP_EXAMPLES_SMALL", "1")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # nothing of the user's own settings
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    committed = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
+    notebook = deepcopy(committed)
+    notebook.cells.append(nbformat.v4.new_code_cell(CHECKS[name]))
+    NotebookClient(notebook, timeout=600, resources=dict(metadata=dict(path=str(tmp_path)))).execute()
+    for before, now in zip(committed.cells, notebook.cells, strict=False):
+        assert before.get("outputs") or not now.get("outputs"), f"committed without its output: {now.source}"
