@@ -54,6 +54,10 @@ class SortingParameters:
     min_template_norm: float = _parameter(
         10.0, "Units whose template has a smaller norm over time and channels, in units of noise, are dropped"
     )
+    min_confidence: float = _parameter(
+        0.55,
+        "Units are dropped if, of the spikes that are most alike by features, fewer than this fraction are their own",
+    )
     min_firing_rate: float = _parameter(0.1, "Units that fire less, in Hz, are dropped")
     seed: int = _parameter(0, "Same seed, same spikes")
     save_array: bool = _parameter(False, "Save peaks, features, labels and templates in the output folder")
@@ -132,6 +136,7 @@ _NOT_NEGATIVE = (
     "merge_max_difference",
     "template_min_snr",
     "min_template_norm",
+    "min_confidence",
     "min_firing_rate",
     "seed",
 )

@@ -132,6 +132,7 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
         return empty_sorting(recording, "no spike matched a template")
     with stage("curate"):
         units = curation.curate(recording, spikes, parameters, job_kwargs)
+        units = unit_properties.drop_unsure(recording, units, peaks, embedding, parameters.min_confidence, job_kwargs)
         if len(units) == 0:
             return empty_sorting(recording, "no unit is left after curation")
         return unit_properties.as_sorting(recording, units, noise_levels, peaks, embedding, job_kwargs)

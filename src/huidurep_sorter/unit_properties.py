@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from huidurep_sorter.curation import violation_ratio
+from huidurep_sorter.curation import drop, violation_ratio
 from huidurep_sorter.snippets import channels_within
 from huidurep_sorter.templates import as_spike_vector
 
@@ -64,6 +64,16 @@ def as_sorting(recording, units, noise_levels, peaks, features, job_kwargs=None)
     }.items():
         sorting.set_property(name, values)
     return sorting
+
+
+def drop_unsure(recording, units, peaks, features, min_confidence, job_kwargs=None):
+    """Units without those of less confidence; parameters as for `as_sorting`."""
+    if len(units) == 0:
+        return units
+    vector = as_spike_vector(units.sample_index, units.label, units.segment_index)
+    waveforms = mean_waveforms(recording, vector, np.arange(units.label.max() + 1), job_kwargs)
+    main = np.abs(waveforms).max(axis=1).argmax(axis=1)
+    return drop(units, confidences(units, main, peaks, features, recording) < min_confidence)
 
 
 def mean_waveforms(recording, spike_vector, unit_ids, job_kwargs=None):
