@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from huidurep_sorter.pretraining.losses import alignment, effective_rank, info_nce, same_neuron, uniformity
+from huidurep_sorter.pretraining.losses import (
+    alignment,
+    distillation,
+    effective_rank,
+    info_nce,
+    same_neuron,
+    uniformity,
+)
 
 
 @pytest.fixture
@@ -44,6 +51,13 @@ def test_same_neuron_without_a_pair_is_zero_and_differentiable(features):
     loss = same_neuron(features, torch.arange(12))
     loss.backward()
     assert loss.item() == 0.0 and torch.isfinite(features.grad).all()
+
+
+def test_distillation(features):
+    target = features.flip(0) + 0.3
+    expected = np.mean([np.sum((a - b) ** 2) for a, b in zip(unit(features), unit(target), strict=True)])
+    assert distillation(features, target).item() == pytest.approx(expected)
+    assert distillation(features, 3 * features).item() == pytest.approx(0, abs=1e-12)
 
 
 def test_alignment_and_uniformity(features):

@@ -96,11 +96,37 @@ def test_fine_tuning_on_plain_recordings(trained, tetrode, tmp_path):
     assert not torch.equal(before.model.conv1.weight, after.model.conv1.weight)
 
 
+def test_a_deeper_encoder_grows_from_a_trained_one_and_learns_from_it(trained, tmp_path, footprint_file):
+    text = CONFIG.format(footprints=footprint_file, n_steps=30).replace("n_layers: 1,", "n_layers: 3,", 1)
+    text = text.replace(
+        "learning_rate: 0.005", f"learning_rate: 0.001, teacher: {trained[1]}, distillation_weight: 5.0"
+    )
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "data").symlink_to(trained[0] / "data")
+    config = read_config(tmp_path / "config.yaml")
+    path = pretrain(config, tmp_path / "run", init=trained[1], device="cpu")
+    assert load_encoder(path, "cpu").config.n_layers == 3
+    values = read_log(tmp_path / "run", "distillation")
+    assert np.mean(values[-2:]) < 5.0 * 0.5  # of at most 4: close to the teacher from the start, and stays so
+
+
+def test_a_teacher_of_another_size_is_refused(trained, tmp_path, footprint_file):
+    text = CONFIG.format(footprints=footprint_file, n_steps=30).replace(
+        "n_layers: 1,", "n_layers: 1, n_features: 8,", 1
+    )
+    text = text.replace("learning_rate: 0.005", f"teacher: {trained[1]}, distillation_weight: 5.0")
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match="can't teach this encoder: its n_features is 32, not 8"):
+        pretrain(read_config(tmp_path / "config.yaml"), tmp_path / "run", device="cpu")
+
+
 def test_wrong_configurations_are_named(tmp_path):
     for text, message in (
         ("seed: 1", "recordings"),
         ("data: {recordings: here}\ntraining: {steps: 3}", "steps"),
         ("data: {recordings: here}\nencoder: {d_model: 30}", "n_heads"),
+        ("data: {recordings: here}\ntraining: {teacher: fast}", "distillation_weight"),
     ):
         (tmp_path / "config.yaml").write_text(text)
         with pytest.raises(ValueError, match=message):
