@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from probeinterface import generate_linear_probe
 from spikeinterface.core import NumpyRecording
+from threadpoolctl import threadpool_limits
 
 from huidurep_sorter.preprocessing import preprocess
 
@@ -33,3 +34,11 @@ def test_a_slow_recording_is_filtered_below_its_limit():
 def test_same_seed_same_traces():
     one, two = (preprocess(noise(8), seed=3).get_traces() for _ in range(2))
     np.testing.assert_array_equal(one, two)
+
+
+def test_the_number_of_threads_changes_nothing():
+    whitened = []
+    for n_threads in (1, 2):
+        with threadpool_limits(limits=n_threads):
+            whitened.append(preprocess(noise(64)).get_traces())
+    np.testing.assert_array_equal(*whitened)

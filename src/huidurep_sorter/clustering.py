@@ -8,6 +8,8 @@ their templates are compared; a mixture of two units doesn't.
 
 import numpy as np
 
+from huidurep_sorter.compiled import keep_compiled
+
 N_COMPONENTS = 16
 POSITION_UM = 20.0
 MAX_OFFSET_UM = 60.0
@@ -128,10 +130,11 @@ def drop_small(labels, min_size):
 
 
 def _isosplit(x, min_cluster_size, seed):
-    from spikeinterface.sortingcomponents.clustering.isosplit_isocut import isosplit
+    from spikeinterface.sortingcomponents.clustering import isosplit_isocut
 
+    keep_compiled(isosplit_isocut)
     n_init = int(np.clip(len(x) // (2 * min_cluster_size), 2, 15))
-    return isosplit(x, n_init=n_init, min_cluster_size=10, isocut_threshold=ISOCUT_THRESHOLD, seed=seed)
+    return isosplit_isocut.isosplit(x, n_init=n_init, min_cluster_size=10, isocut_threshold=ISOCUT_THRESHOLD, seed=seed)
 
 
 def _hdbscan(x, min_cluster_size, seed):

@@ -4,6 +4,8 @@ import logging
 
 import numpy as np
 
+from huidurep_sorter.compiled import keep_compiled
+
 logger = logging.getLogger("huidurep_sorter")
 
 MIN_PEAKS_FOR_PROTOTYPE = 50
@@ -28,8 +30,9 @@ def find_peaks(recording, noise_levels, parameters, job_kwargs=None):
     peaks : structured array (n_peaks,)
         SpikeInterface's peak vector, ordered by segment and sample.
     """
-    from spikeinterface.sortingcomponents.peak_detection import detect_peaks
+    from spikeinterface.sortingcomponents import peak_detection
 
+    keep_compiled(peak_detection.locally_exclusive, peak_detection.matched_filtering)
     method = parameters.detection_method
     kwargs = dict(
         peak_sign=parameters.peak_sign,
@@ -48,7 +51,7 @@ def find_peaks(recording, noise_levels, parameters, job_kwargs=None):
             kwargs |= dict(random_chunk_kwargs=dict(num_chunks_per_segment=5, seed=parameters.seed))
     if method == "locally_exclusive":
         kwargs["noise_levels"] = noise_levels
-    peaks = detect_peaks(recording, method=method, method_kwargs=kwargs, job_kwargs=job_kwargs or {})
+    peaks = peak_detection.detect_peaks(recording, method=method, method_kwargs=kwargs, job_kwargs=job_kwargs or {})
     return peaks[np.lexsort((peaks["sample_index"], peaks["segment_index"]))]
 
 

@@ -225,10 +225,10 @@ def how_it_died(returncode):
     return f"ended with exit code {returncode}"
 
 
-def watch(process, interval_s=0.1):
-    """Wait for a process; the largest sum of the resident memory of it and its children, in GB.
+def watch(process, interval_s=0.2):
+    """Wait for a process; the largest memory of it and its children, in GB.
 
-    Without psutil, 0. Memory that processes share is counted for each.
+    On Linux what processes share is counted once; elsewhere for each of them. Without psutil, 0.
     """
     try:
         import psutil
@@ -239,11 +239,17 @@ def watch(process, interval_s=0.1):
     while process.poll() is None:
         try:
             root = psutil.Process(process.pid)
-            peak = max(peak, sum(p.memory_info().rss for p in [root, *root.children(recursive=True)]))
+            peak = max(peak, sum(memory_of(p) for p in [root, *root.children(recursive=True)]))
         except psutil.Error:
             pass  # one of them has just ended
         time.sleep(interval_s)
     return peak / 1e9
+
+
+def memory_of(process):
+    """Bytes of memory of a psutil.Process: its share of it, where the system says so."""
+    used = process.memory_full_info() if sys.platform == "linux" else process.memory_info()
+    return getattr(used, "pss", used.rss)
 
 
 def circumstances():
