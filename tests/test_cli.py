@@ -77,7 +77,6 @@ def test_every_parameter_is_an_option(source, tmp_path, spy):
 def _other(name):
     others = {
         "apply_motion_correction": "false",
-        "motion_correction_preset": "rigid_fast",
         "cache_preprocessing_mode": "memory",
         "peak_sign": "both",
         "detection_method": "locally_exclusive",

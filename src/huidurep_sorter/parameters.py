@@ -28,7 +28,6 @@ class SortingParameters:
     apply_motion_correction: object = _parameter(
         "auto", "Correct motion: True, False, or 'auto' to measure it and correct where it is there and can be"
     )
-    motion_correction_preset: str = _parameter("dredge_fast", "SpikeInterface's preset to estimate motion with")
     cache_preprocessing_mode: str = _parameter(
         "auto", "Where preprocessed traces are kept: auto | memory | folder | zarr | no-cache"
     )
