@@ -13,8 +13,8 @@ NOTES = """Accuracy, precision and recall are means over all true units, found o
 accuracy of at least 0.8; false positive, redundant and over-merged as SpikeInterface defines them; background
 units, where a recording has them, are no false positives. Several seeds of a recording: mean ± standard
 deviation, and mean counts. A sorter's parameters are its defaults but for what its name says, and a seed of 0
-where the default is a random one. Memory is the largest of the process and its children, what they share counted once; time
-includes compilation."""
+where the default is a random one. Memory is the largest of the process and its children, what they share
+counted once on Linux; time includes compilation."""
 SHARED = (
     "huidurep_sorter",
     "spikeinterface",
