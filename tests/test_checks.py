@@ -63,9 +63,9 @@ def test_good_input_passes_unchanged(recording):
         (make_recording(with_value(np.nan, where=0, channel=3)), "NaN or infinite values on channels 3"),
         (make_recording(np.zeros((60_000, 4), dtype="int16")), "every channel is constant"),
         (make_recording(np.full((60_000, 4), 7.0, dtype="float32")), "every channel is constant"),
-        (make_recording(noise(), sampling_frequency=500.0), "freq_min"),
+        (make_recording(noise(), sampling_frequency=2500.0), "2500 Hz is too low for spikes.*LFP"),
     ],
-    ids=["no probe", "short", "short segment", "NaN", "inf", "NaN at start", "zeros", "constant", "slow"],
+    ids=["no probe", "short", "short segment", "NaN", "inf", "NaN at start", "zeros", "constant", "LFP"],
 )
 def test_bad_input_is_refused(recording, message):
     with pytest.raises(ValueError, match=message):
@@ -118,3 +118,8 @@ def test_three_dimensional_probe_keeps_its_plane_and_groups(axes):
     assert sorted(extent) == [0.0, 60.0]
     assert list(prepared.get_property("group")) == [0, 0, 1, 1]
     np.testing.assert_array_equal(prepared.get_traces(), recording.get_traces())
+
+
+def test_a_pass_band_above_the_sampling_frequency_is_refused():
+    with pytest.raises(ValueError, match="freq_min"):
+        check_recording(make_recording(noise(), sampling_frequency=8000.0), SortingParameters(freq_min=3900.0))

@@ -48,4 +48,5 @@ def test_notebook_runs_at_small_size(name, tmp_path, monkeypatch):
     notebook.cells.append(nbformat.v4.new_code_cell(CHECKS[name]))
     NotebookClient(notebook, timeout=600, resources=dict(metadata=dict(path=str(tmp_path)))).execute()
     for before, now in zip(committed.cells, notebook.cells, strict=False):
-        assert before.get("outputs") or not now.get("outputs"), f"committed without its output: {now.source}"
+        printed = [o for o in now.get("outputs", []) if o.get("name") != "stderr"]  # tqdm misses a widget, or not
+        assert before.get("outputs") or not printed, f"committed without its output: {now.source}"

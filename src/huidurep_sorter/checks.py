@@ -10,6 +10,7 @@ MIN_DURATION_S = 1.0  # of all segments together: less holds too few spikes to c
 MIN_SEGMENT_DURATION_S = 0.05  # filters and noise estimates need so much
 MAX_SAMPLED_CHUNKS = 20  # per segment
 SAMPLED_CHUNK_S = 0.1
+MIN_SAMPLING_FREQUENCY = 5000.0  # Hz
 
 
 def check_recording(recording, parameters):
@@ -27,7 +28,7 @@ def check_recording(recording, parameters):
     ------
     ValueError
         If there is no probe, or two channels in one place; if the recording is too short, is sampled too
-        slowly for the pass band, holds NaN or infinite values, or is constant on all channels.
+        slowly for spikes or for the pass band, holds NaN or infinite values, or is constant on all channels.
     """
     check_probe(recording)
     check_duration(recording)
@@ -83,8 +84,13 @@ def check_duration(recording):
 
 
 def check_pass_band(recording, freq_min):
-    """Raise where the recording has nothing above freq_min."""
+    """Raise where the recording holds no spikes, or nothing above freq_min."""
     nyquist = recording.sampling_frequency / 2
+    if 2 * nyquist < MIN_SAMPLING_FREQUENCY:
+        raise ValueError(
+            f"a sampling frequency of {2 * nyquist:g} Hz is too low for spikes, which take at least "
+            f"{MIN_SAMPLING_FREQUENCY:g} Hz: is this the LFP? Sort the stream of the wide band"
+        )
     if freq_min >= 0.8 * nyquist:
         raise ValueError(f"freq_min ({freq_min:g} Hz) is too high for a sampling frequency of {2 * nyquist:g} Hz")
 
