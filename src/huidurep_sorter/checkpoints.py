@@ -9,6 +9,7 @@ import torch
 from huidurep_sorter.encoder import Encoder, EncoderConfig, HuiduRep
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+DEFAULT_WEIGHTS = "fast"  # on every device: `base` is slower and, so far, not as good (see its card)
 
 
 def load_encoder(weights=None, device="auto") -> Encoder:
@@ -17,8 +18,8 @@ def load_encoder(weights=None, device="auto") -> Encoder:
     Parameters
     ----------
     weights : str, Path or None, default: None
-        The name of shipped weights ("fast"), or a file: our `.safetensors`, or a PyTorch state dict of the HuiduRep
-        authors (`.pt`, `.pth`). None or "auto": the shipped weights that suit the device.
+        The name of shipped weights ("fast", "base"), or a file: our `.safetensors`, or a PyTorch state dict of the
+        HuiduRep authors (`.pt`, `.pth`). None or "auto": the best of the shipped weights for the device.
     device : str, default: "auto"
         "auto" | "cpu" | "cuda" | "cuda:1" | "mps"; "auto" takes a GPU where there is one.
 
@@ -75,7 +76,7 @@ def choose_device(device="auto") -> torch.device:
 
 def _find(weights):
     if weights is None or str(weights) == "auto":
-        weights = "fast"
+        weights = DEFAULT_WEIGHTS
     shipped = WEIGHTS_FOLDER / f"{weights}.safetensors"
     path = shipped if shipped.exists() else Path(weights)
     if not path.is_file():

@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,10 +225,11 @@ def how_it_died(returncode):
     return f"ended with exit code {returncode}"
 
 
-def watch(process, interval_s=0.2):
+def watch(process, interval_s=1.0):
     """Wait for a process; the largest memory of it and its children, in GB.
 
-    On Linux what processes share is counted once; elsewhere for each of them. Without psutil, 0.
+    On Linux what processes share is counted once; elsewhere for each of them. Counting takes the system some 50 ms, so
+    it isn't done often. Without psutil, 0.
     """
     try:
         import psutil
@@ -242,7 +243,8 @@ def watch(process, interval_s=0.2):
             peak = max(peak, sum(memory_of(p) for p in [root, *root.children(recursive=True)]))
         except psutil.Error:
             pass  # one of them has just ended
-        time.sleep(interval_s)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(interval_s)
     return peak / 1e9
 
 
