@@ -39,35 +39,6 @@ def test_violations_tell_a_neuron_from_a_mixture():
     assert curation.violation_ratio(poisson(40, 0), FS, DURATION)[0] == pytest.approx(1, abs=0.25)
 
 
-def test_a_copy_of_a_unit_is_a_duplicate_and_chance_is_not():
-    train, other = poisson(10, 0), poisson(10, 1)
-    found = units(train, other, train[::3] + 5)
-    bad = curation.are_echoes(found, FS, np.bincount(found.label), max_lag_ms=0.0)
-    np.testing.assert_array_equal(bad, [False, False, True])
-
-
-def test_the_tail_of_a_large_spike_is_an_echo_even_where_it_is_found_more_often():
-    train = poisson(10, 0, refractory_ms=5.0)
-    tail = np.sort(np.concatenate([train, poisson(3, 1)])) + 60
-    found = units(train, tail)
-    assert not curation.are_echoes(found, FS, [30.0, 10.0], max_lag_ms=0.0).any()
-    np.testing.assert_array_equal(curation.are_echoes(found, FS, [30.0, 10.0], max_lag_ms=3.0), [False, True])
-
-
-def test_a_unit_that_bursts_with_another_is_no_echo():
-    train = poisson(10, 0, refractory_ms=5.0)
-    jittered = train + np.random.default_rng(1).integers(-90, 90, train.size)
-    assert not curation.are_echoes(units(train, jittered), FS, [2.0, 1.0], max_lag_ms=3.0).any()
-
-
-def test_the_shared_fraction_is_that_of_the_best_lag():
-    train = np.arange(1, 101) * 3000
-    other = np.concatenate([train[:70] + 45, train[70:] - 45])
-    assert curation.shared_fraction(train, other, FS, 3.0) == pytest.approx(0.7)
-    assert curation.shared_fraction(train, other, FS, 0.0) == 0
-    assert curation.shared_fraction(train, train + 90_000_000, FS, 3.0) == 0
-
-
 def test_censoring_leaves_one_spike_of_a_pair():
     kept = curation.censor(units(np.array([1000, 1010, 9000, 9000 + int(0.002 * FS)])), FS)
     np.testing.assert_array_equal(kept.sample_index, [1000, 9000, 9060])

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huidurep_sorter import merging
+from huidurep_sorter import merging, repeats
 
 logger = logging.getLogger("huidurep_sorter")
 
 REFRACTORY_MS = 2.0
 CENSORED_MS = 1.0  # the rest of a badly matched spike can match again; no unit fires twice this fast
-COINCIDENCE_MS = 0.4
 MIN_EXPECTED_PAIRS = 6.0
 MIN_SPIKES = 20
 MAX_VIOLATION_RATIO = 0.9
@@ -19,7 +18,6 @@ MIN_EXPECTED_VIOLATIONS = 5.0
 MIN_RELIABILITY = 0.95
 SMALL_NORM = 13.0  # a small unit that fires rarely is the largest spikes of what lies in the background
 MIN_RATE_OF_SMALL = 1.5
-MAX_SHARED_FRACTION = 0.6
 ECHO_MS = 3.0
 
 
@@ -90,7 +88,7 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     units = drop(units, np.bincount(units.label) < MIN_SPIKES)
     if len(units) == 0:
         return units
-    units = drop(units, are_echoes(units, recording.sampling_frequency, np.bincount(units.label), max_lag_ms=0.0))
+    units = drop_repeats(recording, units, job_kwargs)
     halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
     groups, shifts = merge_groups(recording, units, halves)
     labels, sample_shifts = merging.relabel(units.label, groups, shifts)
@@ -98,9 +96,20 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     units = inside(recording, censor(units, recording.sampling_frequency))
     halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
     bad = are_no_neurons(recording, units, halves, parameters)
-    bad |= are_echoes(units, recording.sampling_frequency, template_norms(halves), max_lag_ms=ECHO_MS)
+    bad |= repeats.are_echoes(units, recording.sampling_frequency, template_norms(halves), max_lag_ms=ECHO_MS)
     logger.info("%d units after merging, %d of them left out", bad.size, bad.sum())
     return drop(units, bad)
+
+
+def drop_repeats(recording, units, job_kwargs=None):
+    """Units without those that are another's spikes found again, and without their spikes that are."""
+    fs = recording.sampling_frequency
+    norms = template_norms(merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs))
+    energy = norms**2 * np.bincount(units.label)
+    bad = repeats.are_echoes(units, fs, energy, max_lag_ms=0.0)
+    units, norms = drop(units, bad), norms[~bad]
+    units = units.select(~repeats.are_satellites(units, fs, norms, recording.get_total_samples()))
+    return drop(units, np.bincount(units.label, minlength=len(norms)) < MIN_SPIKES)
 
 
 def inside(recording, units):
@@ -217,44 +226,3 @@ def are_no_neurons(recording, units, halves, parameters):
         ratio, expected = violation_ratio(units.train(label), fs, duration)
         bad[label] = ratio > MAX_VIOLATION_RATIO and expected >= MIN_EXPECTED_VIOLATIONS
     return bad
-
-
-def are_echoes(units, sampling_frequency, size, max_lag_ms):
-    """Units most of whose spikes lie at one lag from those of one larger unit.
-
-    At lag 0 both are the same spikes, found twice; at 1 or 2 ms they are the tail of a large spike.
-
-    Parameters
-    ----------
-    units : Units
-    sampling_frequency : float
-    size : (n_units,) float
-        Of two units the one of the larger size stays.
-    max_lag_ms : float
-
-    Returns
-    -------
-    bad : (n_units,) bool
-    """
-    order = np.argsort(size, kind="stable")
-    trains = [units.train(label) for label in range(len(size))]
-    bad = np.zeros(len(size), dtype=bool)
-    for position, small in enumerate(order):
-        bad[small] = any(
-            shared_fraction(trains[small], trains[large], sampling_frequency, max_lag_ms) > MAX_SHARED_FRACTION
-            for large in order[position + 1 :]
-        )
-    return bad
-
-
-def shared_fraction(train, other, sampling_frequency, max_lag_ms):
-    """Largest fraction of the one's spikes that lie within `COINCIDENCE_MS` of one lag to the other's."""
-    step = COINCIDENCE_MS / 2 * sampling_frequency / 1000
-    n_steps = int(round(max_lag_ms * sampling_frequency / 1000 / step))
-    reach = (n_steps + 2) * step
-    other = np.concatenate([[-(2**62)], other, [2**62]])
-    after = np.searchsorted(other, train)
-    nearest = np.column_stack([other[after - 1], other[after]])
-    lags = (nearest - train[:, None]).ravel()
-    counts, _ = np.histogram(lags, bins=np.arange(-n_steps - 2, n_steps + 3) * step)
-    return np.convolve(counts, np.ones(4), "valid").max() / len(train) if np.abs(lags).min() <= reach else 0.0
