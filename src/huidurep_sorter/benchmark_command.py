@@ -75,6 +75,12 @@ def add_sorters(kinds):
         "--redo", nargs="+", default=[], metavar="SORTER", help="run these anew: a new version, or it failed"
     )
     kind.add_argument("--n-jobs", type=int, default=1, help="for every sorter (default: %(default)s)")
+    kind.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="stop what takes longer: it failed",
+    )
     kind.add_argument("-v", "--verbose", action="store_true", help="progress on stderr")
     kind.set_defaults(run=run_sorters)
 
@@ -104,7 +110,8 @@ def run_sorters(arguments):
         pairs = find_recordings(arguments)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    tables = run_benchmark(arguments.output, pairs, texts, arguments.n_jobs, arguments.redo, arguments.verbose)
+    given = dict(n_jobs=arguments.n_jobs, redo=arguments.redo, time_limit_s=arguments.time_limit)
+    tables = run_benchmark(arguments.output, pairs, texts, **given, verbose=arguments.verbose)
     print((arguments.output / "table.md").read_text(encoding="utf8"))
     rows = tables["recordings"]
     return int((rows["sorter"].str.split().str[0].eq("huidurep") & (rows["status"] != "ok")).any())

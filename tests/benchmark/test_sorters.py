@@ -4,6 +4,7 @@ import json
 import sys
 
 import pandas as pd
+import psutil
 import pytest
 from spikeinterface.benchmark import SorterStudy
 
@@ -81,7 +82,7 @@ def test_whoever_knows_sorter_study_goes_on_with_it(done):
 def test_what_was_run_is_kept_and_redo_gives_the_same(data, done, monkeypatch, capsys):
     ran = []
     run_case = sorters.run_case
-    monkeypatch.setattr(sorters, "run_case", lambda study, key, n: ran.append(key) or run_case(study, key, n))
+    monkeypatch.setattr(sorters, "run_case", lambda study, key, *args: ran.append(key) or run_case(study, key, *args))
     arguments = ["benchmark", "sorters", "--data", str(data), "-o", str(done), "--sorters", OURS, OTHER]
     before = pd.read_csv(done / "units.csv")
     assert main(arguments) == 0
@@ -114,6 +115,23 @@ def test_a_process_that_is_killed_is_a_row_too(data, tmp_path, monkeypatch):
     assert main(["benchmark", "sorters", "--data", str(data), "-o", str(tmp_path), "--sorters", OTHER]) == 0
     rows = pd.read_csv(tmp_path / "recordings.csv")
     assert list(rows["error"]) == ["killed by signal 9 (out of memory?)"]
+
+
+def test_a_sorter_that_takes_too_long_is_stopped_with_its_children(data, tmp_path, monkeypatch):
+    children = tmp_path / "children"
+    code = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+open({str(children)!r}, "w").write(str(child.pid))
+time.sleep(60)
+"""
+    monkeypatch.setattr(sorters, "case_command", lambda *args: [sys.executable, "-c", code])
+    command = ["benchmark", "sorters", "--data", str(data), "-o", str(tmp_path), "--sorters", OTHER]
+    assert main([*command, "--time-limit", "3"]) == 0
+    rows = pd.read_csv(tmp_path / "recordings.csv")
+    assert list(rows["error"]) == ["stopped after 3 s"]
+    child = int(children.read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
     assert "| one | failed |" in (tmp_path / "table.md").read_text()
     other = tmp_path / "elsewhere" / "one"
     other.mkdir(parents=True)

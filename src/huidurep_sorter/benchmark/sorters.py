@@ -13,9 +13,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import psutil
 
 logger = logging.getLogger("huidurep_sorter")
 
@@ -163,14 +167,14 @@ def add_datasets(folder, pairs):
             listed.write_text(json.dumps(paths, indent=4), encoding="utf8")
 
 
-def run_cases(study, keys, n_jobs=1, verbose=False):
+def run_cases(study, keys, n_jobs=1, time_limit_s=None, verbose=False):
     """Run those of the cases that have no record yet; a failure is a record like any other."""
     for key in keys:
         if read_record(study, key) is not None:
             continue
         if verbose:
             print(f"{key[1]} on {key[0]} ...", end=" ", file=sys.stderr, flush=True)
-        record = run_case(study, key, n_jobs)
+        record = run_case(study, key, n_jobs, time_limit_s)
         if verbose:
             took = f"{record['seconds']:.0f} s" if record["status"] == "ok" else record["error"]
             print(took, file=sys.stderr, flush=True)
@@ -182,8 +186,8 @@ def case_command(study, key, n_jobs, record):
     return [sys.executable, "-m", module, str(study.folder), *key, str(n_jobs), str(record)]
 
 
-def run_case(study, key, n_jobs=1):
-    """Run one case in a process of its own and keep the record."""
+def run_case(study, key, n_jobs=1, time_limit_s=None):
+    """Run one case in a process of its own, stopped after `time_limit_s` seconds, and keep the record."""
     path = record_path(study, key)
     log, written = path.with_suffix(".txt"), path.with_suffix(".partial")
     written.unlink(missing_ok=True)
@@ -192,14 +196,14 @@ def run_case(study, key, n_jobs=1):
             case_command(study, key, n_jobs, written), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
         )
         try:
-            peak_gb = watch(process)
+            peak_gb, in_time = watch(process, time_limit_s)
         finally:
-            process.kill()  # no longer there, but when we are interrupted
-            process.wait()
+            stop(process)  # no longer there, but when it takes too long or we are interrupted
     if written.exists():
         record = json.loads(written.read_text(encoding="utf8"))
     else:
-        record = dict(status="failed", error=how_it_died(process.returncode), peak_memory_gb=0.0)
+        error = how_it_died(process.returncode) if in_time else f"stopped after {time_limit_s:g} s"
+        record = dict(status="failed", error=error, peak_memory_gb=0.0)
     record["peak_memory_gb"] = max(record["peak_memory_gb"], peak_gb)
     record |= dict(n_jobs=n_jobs, **circumstances())
     written.write_text(json.dumps(record, indent=1), encoding="utf8")
@@ -225,32 +229,46 @@ def how_it_died(returncode):
     return f"ended with exit code {returncode}"
 
 
-def watch(process, interval_s=1.0):
-    """Wait for a process; the largest memory of it and its children, in GB.
+def watch(process, time_limit_s=None, interval_s=1.0):
+    """Wait for a process: the largest memory of it and its children, in GB, and whether it ended in time.
 
     On Linux what processes share is counted once; elsewhere for each of them. Counting takes the system some 50 ms, so
-    it isn't done often. Without psutil, 0.
+    it isn't done often.
     """
-    try:
-        import psutil
-    except ImportError:
-        process.wait()
-        return 0.0
-    peak = 0
+    peak, end = 0, time.monotonic() + (np.inf if time_limit_s is None else time_limit_s)
     while process.poll() is None:
-        try:
-            root = psutil.Process(process.pid)
-            peak = max(peak, sum(memory_of(p) for p in [root, *root.children(recursive=True)]))
-        except psutil.Error:
-            pass  # one of them has just ended
+        if time.monotonic() > end:
+            return peak / 1e9, False
+        peak = max(peak, sum(memory_of(p) for p in process_tree(process)))
         with suppress(subprocess.TimeoutExpired):
-            process.wait(interval_s)
-    return peak / 1e9
+            process.wait(min(interval_s, max(end - time.monotonic(), 0.0)))
+    return peak / 1e9, True
+
+
+def stop(process):
+    """Kill a process and its children."""
+    for one in process_tree(process):
+        with suppress(psutil.Error):  # it has just ended
+            one.kill()
+    process.kill()
+    process.wait()
+
+
+def process_tree(process):
+    """The process and its children, as of psutil; none where it has just ended."""
+    try:
+        root = psutil.Process(process.pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return []
 
 
 def memory_of(process):
-    """Bytes of memory of a psutil.Process: its share of it, where the system says so."""
-    used = process.memory_full_info() if sys.platform == "linux" else process.memory_info()
+    """Bytes of memory of a psutil.Process, its share of it where the system says so; 0 where it has just ended."""
+    try:
+        used = process.memory_full_info() if sys.platform == "linux" else process.memory_info()
+    except psutil.Error:
+        return 0
     return getattr(used, "pss", used.rss)
 
 

@@ -14,7 +14,7 @@ GOOD = 0.8
 FOUND_BACKGROUND = 0.2  # agreement above which SpikeInterface calls a unit redundant instead of false
 
 
-def run_benchmark(output, pairs, texts, n_jobs=1, redo=(), verbose=False):
+def run_benchmark(output, pairs, texts, n_jobs=1, redo=(), time_limit_s=None, verbose=False):
     """Run sorters on recordings with ground truth, and report.
 
     Parameters
@@ -30,6 +30,8 @@ def run_benchmark(output, pairs, texts, n_jobs=1, redo=(), verbose=False):
         SpikeInterface's, for every sorter.
     redo : sequence of str, default: ()
         Those of `texts` that run anew.
+    time_limit_s : float, optional
+        A sorter that takes longer on one recording is stopped: a failure like any other.
     verbose : bool, default: False
 
     Returns
@@ -53,7 +55,7 @@ def run_benchmark(output, pairs, texts, n_jobs=1, redo=(), verbose=False):
     for key in keys:
         if key[1] in {sorters.parse_sorter(text).label for text in redo}:
             study.remove_benchmark(key)
-    sorters.run_cases(study, keys, n_jobs, verbose)
+    sorters.run_cases(study, keys, n_jobs, time_limit_s, verbose)
     study = type(study)(study.folder)
     tables = tabulate(study, keys, {pair.name: pair / "background" for pair in pairs})
     for name, table in tables.items():
