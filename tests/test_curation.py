@@ -4,22 +4,7 @@ import numpy as np
 import pytest
 
 from huidurep_sorter import curation
-
-FS = 30000.0
-DURATION = int(100 * FS)
-
-
-def poisson(rate_hz, seed, refractory_ms=0.0):
-    rng = np.random.default_rng(seed)
-    intervals = rng.exponential(FS / rate_hz, int(rate_hz * 200)) + refractory_ms * FS / 1000
-    times = np.cumsum(intervals).astype("int64")
-    return times[times < DURATION]
-
-
-def units(*trains):
-    samples = np.concatenate(trains)
-    labels = np.repeat(np.arange(len(trains)), [len(t) for t in trains])
-    return curation.make_units(samples, np.zeros(samples.size, dtype="int64"), labels)
+from tests.trains import DURATION, FS, poisson, units
 
 
 def test_independent_trains_pair_as_often_as_chance():

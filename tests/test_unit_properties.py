@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from spikeinterface.core import NumpyRecording, generate_recording
+from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter import curation, unit_properties
 
@@ -33,15 +33,15 @@ def test_confidence_is_the_share_of_own_neighbours(spikes):
     assert unsure == pytest.approx(1 / 3, abs=0.1)  # 100 of its own among 300
 
 
-def test_only_the_sure_unit_stays(spikes):
+def test_properties_are_those_of_the_spikes(spikes):
     recording, units, peaks, features = spikes
-    assert len(unit_properties.drop_unsure(recording, units, peaks, features, 0.0)) == 200
-    kept = unit_properties.drop_unsure(recording, units, peaks, features, 0.55)
-    np.testing.assert_array_equal(kept.sample_index, units.sample_index[units.label == 0])
-    assert len(unit_properties.drop_unsure(recording, kept, peaks, features, 1.01)) == 0
-
-
-def test_dropping_from_nothing_leaves_nothing():
-    recording = generate_recording(num_channels=4, durations=[1.0])
-    nothing = curation.make_units(*(np.zeros(0, dtype="int64") for _ in range(3)))
-    assert len(unit_properties.drop_unsure(recording, nothing, None, None, 0.5)) == 0
+    noise_levels = np.full(4, 0.1)
+    found = unit_properties.measure(recording, units, noise_levels, peaks, features)
+    np.testing.assert_array_equal(found["n_spikes"], [100, 100])
+    np.testing.assert_array_equal(found["main_channel_id"], recording.channel_ids[[1, 1]])
+    np.testing.assert_allclose(found["snr"], 100, rtol=0.05)
+    np.testing.assert_allclose(found["y"], 20, atol=1)
+    np.testing.assert_allclose(found["firing_rate"], 100 / 6.7, rtol=0.01)
+    sorting = unit_properties.as_sorting(units, found, 30000.0)
+    np.testing.assert_array_equal(sorting.get_property("confidence"), found["confidence"])
+    np.testing.assert_array_equal(sorting.get_unit_spike_train(0), units.sample_index[units.label == 0])

@@ -85,14 +85,14 @@ def check_duration(recording):
 
 def check_pass_band(recording, freq_min):
     """Raise where the recording holds no spikes, or nothing above freq_min."""
-    nyquist = recording.sampling_frequency / 2
-    if 2 * nyquist < MIN_SAMPLING_FREQUENCY:
+    rate = recording.sampling_frequency
+    if rate < MIN_SAMPLING_FREQUENCY:
         raise ValueError(
-            f"a sampling frequency of {2 * nyquist:g} Hz is too low for spikes, which take at least "
+            f"a sampling frequency of {rate:g} Hz is too low for spikes, which take at least "
             f"{MIN_SAMPLING_FREQUENCY:g} Hz: is this the LFP? Sort the stream of the wide band"
         )
-    if freq_min >= 0.8 * nyquist:
-        raise ValueError(f"freq_min ({freq_min:g} Hz) is too high for a sampling frequency of {2 * nyquist:g} Hz")
+    if freq_min >= 0.4 * rate:
+        raise ValueError(f"freq_min ({freq_min:g} Hz) is too high for a sampling frequency of {rate:g} Hz")
 
 
 def check_finite(recording, chunks):

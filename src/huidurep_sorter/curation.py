@@ -38,10 +38,11 @@ class Units:
     def __len__(self):
         return len(self.label)
 
-    def train(self, label):
-        """Spike times of one unit on one clock, segments far apart, (n,) int64."""
-        mine = self.label == label
-        return self.sample_index[mine] + self.segment_index[mine].astype("int64") * 2**40
+    def trains(self):
+        """Spike times of each unit on one clock, segments far apart; a list of (n,) int64."""
+        times = self.sample_index + self.segment_index.astype("int64") * 2**40
+        order = np.argsort(self.label, kind="stable")
+        return np.split(times[order], np.cumsum(np.bincount(self.label))[:-1])
 
     def select(self, mask):
         """The spikes of the mask."""
@@ -96,7 +97,8 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     units = inside(recording, censor(units, recording.sampling_frequency))
     halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
     bad = are_no_neurons(recording, units, halves, parameters)
-    bad |= repeats.are_echoes(units, recording.sampling_frequency, template_norms(halves), max_lag_ms=ECHO_MS)
+    norms, near = template_norms(halves), merging.are_near(recording, halves)
+    bad |= repeats.are_echoes(units, recording.sampling_frequency, norms, near, max_lag_ms=ECHO_MS)
     logger.info("%d units after merging, %d of them left out", bad.size, bad.sum())
     return drop(units, bad)
 
@@ -104,11 +106,13 @@ def curate(recording, spikes, parameters, job_kwargs=None):
 def drop_repeats(recording, units, job_kwargs=None):
     """Units without those that are another's spikes found again, and without their spikes that are."""
     fs = recording.sampling_frequency
-    norms = template_norms(merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs))
+    halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
+    norms = template_norms(halves)
     energy = norms**2 * np.bincount(units.label)
-    bad = repeats.are_echoes(units, fs, energy, max_lag_ms=0.0)
-    units, norms = drop(units, bad), norms[~bad]
-    units = units.select(~repeats.are_satellites(units, fs, norms, recording.get_total_samples()))
+    near = merging.are_near(recording, halves)
+    bad = repeats.are_echoes(units, fs, energy, near, max_lag_ms=0.0)
+    units, norms, near = drop(units, bad), norms[~bad], near[np.ix_(~bad, ~bad)]
+    units = units.select(~repeats.are_satellites(units, fs, norms, near, recording.get_total_samples()))
     return drop(units, np.bincount(units.label, minlength=len(norms)) < MIN_SPIKES)
 
 
@@ -128,10 +132,9 @@ def censor(units, sampling_frequency):
     """Where a unit fires twice within `CENSORED_MS`, only the first spike stays."""
     gap = CENSORED_MS * sampling_frequency / 1000
     kept = np.ones(len(units), dtype=bool)
-    for label in np.unique(units.label):
+    for label, times in enumerate(units.trains()):
         indices = np.flatnonzero(units.label == label)
         last = -np.inf
-        times = units.train(label)
         for index, time in zip(indices, times, strict=True):
             kept[index] = time - last > gap
             if kept[index]:
@@ -148,14 +151,14 @@ def merge_groups(recording, units, halves):
     """
     near = merging.are_near(recording, halves)
     counts, n, fs = halves.counts, len(halves.counts), recording.sampling_frequency
-    duration = recording.get_total_samples()
+    duration, trains = recording.get_total_samples(), units.trains()
     allowed = np.zeros((n, n), dtype=bool)
     for a in range(n):
         difference, _ = merging.differences(halves, a)
         for b in np.flatnonzero(near[a] & (difference < SIMILAR[-1][0])):
             if b <= a:
                 continue
-            ratio, expected = pair_ratio(units.train(a), units.train(b), fs, duration)
+            ratio, expected = pair_ratio(trains[a], trains[b], fs, duration)
             most = next(r for d, r in SIMILAR if difference[b] < d)
             is_fragment = 5 * min(counts[a], counts[b]) < max(counts[a], counts[b])
             unsure = FRAGMENT_DIFFERENCE if is_fragment else SIMILAR[0][0]
@@ -222,7 +225,8 @@ def are_no_neurons(recording, units, halves, parameters):
     bad |= norms < parameters.min_template_norm
     bad |= (norms < SMALL_NORM) & (counts < MIN_RATE_OF_SMALL * duration / fs)
     bad |= reliability(halves) < MIN_RELIABILITY
+    trains = units.trains()
     for label in np.flatnonzero(~bad):
-        ratio, expected = violation_ratio(units.train(label), fs, duration)
+        ratio, expected = violation_ratio(trains[label], fs, duration)
         bad[label] = ratio > MAX_VIOLATION_RATIO and expected >= MIN_EXPECTED_VIOLATIONS
     return bad

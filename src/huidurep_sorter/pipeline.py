@@ -132,10 +132,14 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
         return empty_sorting(recording, "no spike matched a template")
     with stage("curate"):
         units = curation.curate(recording, spikes, parameters, job_kwargs)
-        units = unit_properties.drop_unsure(recording, units, peaks, embedding, parameters.min_confidence, job_kwargs)
         if len(units) == 0:
             return empty_sorting(recording, "no unit is left after curation")
-        return unit_properties.as_sorting(recording, units, noise_levels, peaks, embedding, job_kwargs)
+        properties = unit_properties.measure(recording, units, noise_levels, peaks, embedding, job_kwargs)
+        sure = properties["confidence"] >= parameters.min_confidence
+        if not sure.any():
+            return empty_sorting(recording, "no unit is distinct enough from others")
+        units, properties = curation.drop(units, ~sure), {name: value[sure] for name, value in properties.items()}
+        return unit_properties.as_sorting(units, properties, recording.sampling_frequency)
 
 
 def group_spikes(recording, peaks, embedding, positions, parameters, job_kwargs):

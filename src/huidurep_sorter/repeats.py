@@ -8,7 +8,7 @@ SATELLITE_MS = 0.5
 MIN_SATELLITES = 0.1  # of a unit's spikes
 
 
-def are_echoes(units, sampling_frequency, size, max_lag_ms):
+def are_echoes(units, sampling_frequency, size, near, max_lag_ms):
     """Units most of whose spikes lie at one lag from those of one larger unit.
 
     At lag 0 both are the same spikes, found twice; at 1 or 2 ms they are the tail of a large spike.
@@ -19,6 +19,8 @@ def are_echoes(units, sampling_frequency, size, max_lag_ms):
     sampling_frequency : float
     size : (n_units,) float
         Of two units the one of the larger size stays.
+    near : (n_units, n_units) bool
+        Units so far apart that they can't see the same spikes aren't compared.
     max_lag_ms : float
 
     Returns
@@ -26,17 +28,18 @@ def are_echoes(units, sampling_frequency, size, max_lag_ms):
     bad : (n_units,) bool
     """
     order = np.argsort(size, kind="stable")
-    trains = [units.train(label) for label in range(len(size))]
+    trains = units.trains()
     bad = np.zeros(len(size), dtype=bool)
     for position, small in enumerate(order):
         bad[small] = any(
             shared_fraction(trains[small], trains[large], sampling_frequency, max_lag_ms) > MAX_SHARED_FRACTION
             for large in order[position + 1 :]
+            if near[small, large]
         )
     return bad
 
 
-def are_satellites(units, sampling_frequency, size, duration):
+def are_satellites(units, sampling_frequency, size, near, duration):
     """Spikes that a small template found in what a large one had left of a spike.
 
     Known by number: where more of a unit's spikes coincide with those of a larger unit than chance would explain, all
@@ -47,6 +50,7 @@ def are_satellites(units, sampling_frequency, size, duration):
     units : Units
     sampling_frequency : float
     size : (n_units,) float
+    near : (n_units, n_units) bool
     duration : int
         Samples of the recording.
 
@@ -56,21 +60,19 @@ def are_satellites(units, sampling_frequency, size, duration):
     """
     reach = SATELLITE_MS * sampling_frequency / 1000
     bad = np.zeros(len(units), dtype=bool)
-    trains = [units.train(label) for label in range(len(size))]
-    larger = []
-    for small in np.argsort(size, kind="stable")[::-1]:
+    trains = units.trains()
+    order = np.argsort(size, kind="stable")[::-1]
+    for position, small in enumerate(order):
         train, repeated = trains[small], np.zeros(len(trains[small]), dtype=bool)
-        for other in larger:
-            after = np.searchsorted(other, train)
-            to_next = other[np.minimum(after, len(other) - 1)] - train
-            to_last = train - other[np.maximum(after - 1, 0)]
-            near = np.minimum(np.abs(to_next), np.abs(to_last)) <= reach
-            expected = len(train) * len(other) * 2 * reach / duration
-            if near.sum() > MIN_SATELLITES * len(train) + 3 * expected:
-                repeated |= near
+        for large in order[:position]:
+            if not near[small, large]:
+                continue
+            coincide = np.abs(lags_to_nearest(train, trains[large])).min(axis=1) <= reach
+            expected = len(train) * len(trains[large]) * 2 * reach / duration
+            if coincide.sum() > MIN_SATELLITES * len(train) + 3 * expected:
+                repeated |= coincide
         bad[units.label == small] = repeated
-        if not repeated.all():
-            larger.append(train[~repeated])
+        trains[small] = train[~repeated]
     return bad
 
 
@@ -79,9 +81,13 @@ def shared_fraction(train, other, sampling_frequency, max_lag_ms):
     step = COINCIDENCE_MS / 2 * sampling_frequency / 1000
     n_steps = int(round(max_lag_ms * sampling_frequency / 1000 / step))
     reach = (n_steps + 2) * step
-    other = np.concatenate([[-(2**62)], other, [2**62]])
-    after = np.searchsorted(other, train)
-    nearest = np.column_stack([other[after - 1], other[after]])
-    lags = (nearest - train[:, None]).ravel()
+    lags = lags_to_nearest(train, other).ravel()
     counts, _ = np.histogram(lags, bins=np.arange(-n_steps - 2, n_steps + 3) * step)
     return np.convolve(counts, np.ones(4), "valid").max() / len(train) if np.abs(lags).min() <= reach else 0.0
+
+
+def lags_to_nearest(times, train):
+    """Samples from each time to the spikes of a train before and after it, (n_times, 2) int64; huge where none is."""
+    train = np.concatenate([[-(2**62)], train, [2**62]])
+    after = np.searchsorted(train, times)
+    return np.column_stack([train[after - 1], train[after]]) - times[:, None]

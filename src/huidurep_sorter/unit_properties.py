@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from huidurep_sorter.curation import drop, violation_ratio
+from huidurep_sorter.curation import violation_ratio
+from huidurep_sorter.repeats import lags_to_nearest
 from huidurep_sorter.snippets import channels_within
 from huidurep_sorter.templates import as_spike_vector
 
@@ -12,8 +13,8 @@ N_NEIGHBOURS = 10
 MATCH_MS = 0.3
 
 
-def as_sorting(recording, units, noise_levels, peaks, features, job_kwargs=None):
-    """NumpySorting with unit properties.
+def measure(recording, units, noise_levels, peaks, features, job_kwargs=None):
+    """Properties of units.
 
     Parameters
     ----------
@@ -29,57 +30,53 @@ def as_sorting(recording, units, noise_levels, peaks, features, job_kwargs=None)
 
     Returns
     -------
-    sorting : NumpySorting
-        Unit ids 0 to n_units - 1. Properties: `snr` (largest peak over noise), `amplitude` (in units of the
+    properties : dict of (n_units,) arrays
+        `snr` (largest peak over noise), `amplitude` (in units of the
         preprocessed traces), `n_spikes`, `firing_rate` (Hz), `refractory_violations` (pairs within the refractory
         period over those of a Poisson process), `presence_ratio`, `amplitude_cutoff`, `confidence` (0 to 1: how many
         of the nearest spikes, by features, are of the same unit), `x`, `y` (um), `main_channel_id`, `group`.
     """
-    from spikeinterface.core import NumpySorting
-
-    vector = as_spike_vector(units.sample_index, units.label, units.segment_index)
-    unit_ids = np.arange(units.label.max() + 1)
-    sorting = NumpySorting(vector, recording.sampling_frequency, unit_ids)
-    waveforms = mean_waveforms(recording, vector, unit_ids, job_kwargs)
+    waveforms = mean_waveforms(recording, units, job_kwargs)
     size = np.abs(waveforms).max(axis=1)
     main = size.argmax(axis=1)
     fs, n_total = recording.sampling_frequency, recording.get_total_samples()
     counts = np.bincount(units.label)
     location = locate_units(recording, waveforms, main)
     amplitudes = spike_amplitudes(recording, units, main)
-    trains = [units.train(label) for label in unit_ids]
-    for name, values in {
+    trains = units.trains()
+    return {
         "snr": (size / np.maximum(noise_levels, 1e-9)).max(axis=1),
         "amplitude": size.max(axis=1),
         "n_spikes": counts,
         "firing_rate": counts / (n_total / fs),
         "refractory_violations": np.array([violation_ratio(train, fs, n_total)[0] for train in trains]),
         "presence_ratio": presence_ratios(recording, units),
-        "amplitude_cutoff": np.array([amplitude_cutoff(amplitudes[units.label == u]) for u in unit_ids]),
+        "amplitude_cutoff": np.array([amplitude_cutoff(amplitudes[units.label == u]) for u in range(len(main))]),
         "confidence": confidences(units, main, peaks, features, recording),
         "x": location[:, 0],
         "y": location[:, 1],
         "main_channel_id": recording.channel_ids[main],
         "group": np.asarray(recording.get_channel_groups())[main],
-    }.items():
+    }
+
+
+def as_sorting(units, properties, sampling_frequency):
+    """NumpySorting of units, ids 0 to n_units - 1, with their properties."""
+    from spikeinterface.core import NumpySorting
+
+    vector = as_spike_vector(units.sample_index, units.label, units.segment_index)
+    sorting = NumpySorting(vector, sampling_frequency, np.arange(units.label.max() + 1))
+    for name, values in properties.items():
         sorting.set_property(name, values)
     return sorting
 
 
-def drop_unsure(recording, units, peaks, features, min_confidence, job_kwargs=None):
-    """Units without those of less confidence; parameters as for `as_sorting`."""
-    if len(units) == 0:
-        return units
-    vector = as_spike_vector(units.sample_index, units.label, units.segment_index)
-    waveforms = mean_waveforms(recording, vector, np.arange(units.label.max() + 1), job_kwargs)
-    main = np.abs(waveforms).max(axis=1).argmax(axis=1)
-    return drop(units, confidences(units, main, peaks, features, recording) < min_confidence)
-
-
-def mean_waveforms(recording, spike_vector, unit_ids, job_kwargs=None):
+def mean_waveforms(recording, units, job_kwargs=None):
     """(n_units, n_samples, n_channels) float32."""
     from spikeinterface.core import estimate_templates_with_accumulator
 
+    spike_vector = as_spike_vector(units.sample_index, units.label, units.segment_index)
+    unit_ids = np.arange(units.label.max() + 1)
     n_before, n_after = (int(round(ms * recording.sampling_frequency / 1000)) for ms in WINDOW_MS)
     return estimate_templates_with_accumulator(
         recording, spike_vector, unit_ids, n_before, n_after, return_in_uV=False, **(job_kwargs or {})
@@ -151,10 +148,8 @@ def owners(units, main, peaks, recording, reach_um=75.0):
     reach = MATCH_MS * recording.sampling_frequency / 1000
     times = peaks["sample_index"] + peaks["segment_index"].astype("int64") * 2**40
     best, owner = np.full(len(peaks), np.inf), np.full(len(peaks), -1)
-    for label in range(len(main)):
-        train = units.train(label)
-        after = np.clip(np.searchsorted(train, times), 0, len(train) - 1)
-        away = np.minimum(np.abs(train[after] - times), np.abs(train[np.maximum(after - 1, 0)] - times))
+    for label, train in enumerate(units.trains()):
+        away = np.abs(lags_to_nearest(times, train)).min(axis=1)
         near = np.linalg.norm(locations[peaks["channel_index"]] - locations[main[label]], axis=1) <= reach_um
         closer = near & (away <= reach) & (away < best)
         best[closer], owner[closer] = away[closer], label

@@ -7,6 +7,7 @@ again.
 
 import json
 import logging
+import math
 import os
 import platform
 import re
@@ -18,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import psutil
 
 logger = logging.getLogger("huidurep_sorter")
@@ -235,7 +235,7 @@ def watch(process, time_limit_s=None, interval_s=1.0):
     On Linux what processes share is counted once; elsewhere for each of them. Counting takes the system some 50 ms, so
     it isn't done often.
     """
-    peak, end = 0, time.monotonic() + (np.inf if time_limit_s is None else time_limit_s)
+    peak, end = 0, time.monotonic() + (math.inf if time_limit_s is None else time_limit_s)
     while process.poll() is None:
         if time.monotonic() > end:
             return peak / 1e9, False
