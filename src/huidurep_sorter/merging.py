@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from huidurep_sorter.snippets import channels_within
+from huidurep_sorter.templates import as_spike_vector, average_waveforms
 
 WINDOW_MS = (0.7, 1.3)
 MAX_LAG_MS = 0.33
@@ -77,10 +78,6 @@ def relabel(labels, groups, shifts):
 
 def estimate_halves(recording, peaks, labels, job_kwargs=None) -> HalfTemplates:
     """Two templates of each cluster, from its even and its odd spikes."""
-    from spikeinterface.core import estimate_templates_with_accumulator
-
-    from huidurep_sorter.templates import as_spike_vector
-
     fs = recording.sampling_frequency
     n_before, n_after = (int(round(ms * fs / 1000)) for ms in WINDOW_MS)
     kept = np.flatnonzero(labels >= 0)
@@ -89,9 +86,7 @@ def estimate_halves(recording, peaks, labels, job_kwargs=None) -> HalfTemplates:
     rank = np.arange(kept.size) - np.repeat(np.cumsum(counts) - counts, counts)
     spikes = as_spike_vector(peaks["sample_index"][order], 2 * labels[order] + rank % 2, peaks["segment_index"][order])
     spikes = spikes[np.lexsort((spikes["sample_index"], spikes["segment_index"]))]
-    array = estimate_templates_with_accumulator(
-        recording, spikes, np.arange(2 * counts.size), n_before, n_after, return_in_uV=False, **(job_kwargs or {})
-    )
+    array = average_waveforms(recording, spikes, 2 * counts.size, n_before, n_after, job_kwargs)
     array = array.reshape(counts.size, 2, n_before + n_after, -1)
     array = array * channels_around(recording, array)[:, None, None]
     return as_halves(array, counts, int(round(MAX_LAG_MS * fs / 1000)))

@@ -5,7 +5,7 @@ import numpy as np
 from huidurep_sorter.curation import violation_ratio
 from huidurep_sorter.repeats import lags_to_nearest
 from huidurep_sorter.snippets import channels_within
-from huidurep_sorter.templates import as_spike_vector
+from huidurep_sorter.templates import as_spike_vector, average_waveforms
 
 WINDOW_MS = (0.7, 1.3)
 PRESENCE_BIN_S = 10.0
@@ -73,14 +73,9 @@ def as_sorting(units, properties, sampling_frequency):
 
 def mean_waveforms(recording, units, job_kwargs=None):
     """(n_units, n_samples, n_channels) float32."""
-    from spikeinterface.core import estimate_templates_with_accumulator
-
-    spike_vector = as_spike_vector(units.sample_index, units.label, units.segment_index)
-    unit_ids = np.arange(units.label.max() + 1)
+    spikes = as_spike_vector(units.sample_index, units.label, units.segment_index)
     n_before, n_after = (int(round(ms * recording.sampling_frequency / 1000)) for ms in WINDOW_MS)
-    return estimate_templates_with_accumulator(
-        recording, spike_vector, unit_ids, n_before, n_after, return_in_uV=False, **(job_kwargs or {})
-    )
+    return average_waveforms(recording, spikes, units.label.max() + 1, n_before, n_after, job_kwargs)
 
 
 def locate_units(recording, waveforms, main, radius_um=75.0):
