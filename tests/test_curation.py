@@ -38,3 +38,12 @@ def test_dropping_units_numbers_the_rest_from_zero():
     left = curation.drop(units(np.array([1]), np.array([5]), np.array([9])), np.array([True, False, False]))
     np.testing.assert_array_equal(left.label, [0, 1])
     np.testing.assert_array_equal(left.sample_index, [5, 9])
+
+
+def test_faint_units_must_be_more_distinct_than_others():
+    properties = {
+        "template_norm": np.array([20.0, 20.0, 9.0, 9.0, 9.0]),
+        "confidence": np.array([0.5, 0.6, 0.6, 0.9, 0.9]),
+        "refractory_violations": np.array([0.0, 0.8, 0.0, 0.0, 0.8]),
+    }
+    np.testing.assert_array_equal(curation.are_sure(properties, 0.55), [False, True, False, True, False])

@@ -40,6 +40,7 @@ def test_properties_are_those_of_the_spikes(spikes):
     np.testing.assert_array_equal(found["n_spikes"], [100, 100])
     np.testing.assert_array_equal(found["main_channel_id"], recording.channel_ids[[1, 1]])
     np.testing.assert_allclose(found["snr"], 100, rtol=0.05)
+    np.testing.assert_allclose(found["template_norm"], 10, rtol=0.05)
     np.testing.assert_allclose(found["y"], 20, atol=1)
     np.testing.assert_allclose(found["firing_rate"], 100 / 6.7, rtol=0.01)
     sorting = unit_properties.as_sorting(units, found, 30000.0)

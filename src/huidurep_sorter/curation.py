@@ -18,6 +18,9 @@ MIN_EXPECTED_VIOLATIONS = 5.0
 MIN_RELIABILITY = 0.95
 SMALL_NORM = 13.0  # a small unit that fires rarely is the largest spikes of what lies in the background
 MIN_RATE_OF_SMALL = 1.5
+FAINT_NORM = 10.0  # so small a unit stays only if it is distinct
+MIN_CONFIDENCE_OF_FAINT = 0.85
+MAX_VIOLATION_RATIO_OF_FAINT = 0.5
 ECHO_MS = 3.0
 
 
@@ -214,6 +217,13 @@ def reliability(halves):
     """How alike the templates of the even and of the odd spikes are, 1 for the same, (n_units,)."""
     whole = np.sqrt((halves.coefficients.mean(axis=1) ** 2).sum(axis=(1, 2)))
     return template_norms(halves) / np.maximum(whole, 1e-9)
+
+
+def are_sure(properties, min_confidence):
+    """(n_units,) bool: units distinct enough from others, which faint ones must be all the more."""
+    faint = properties["template_norm"] < FAINT_NORM
+    sure = properties["confidence"] >= np.where(faint, MIN_CONFIDENCE_OF_FAINT, min_confidence)
+    return sure & ~(faint & (properties["refractory_violations"] > MAX_VIOLATION_RATIO_OF_FAINT))
 
 
 def are_no_neurons(recording, units, halves, parameters):

@@ -51,7 +51,7 @@ class SortingParameters:
     template_min_snr: float = _parameter(2.5, "Templates with a smaller peak-to-peak amplitude (in noise) are dropped")
     matching_method: str = _parameter("wobble", "Template matching: wobble | tdc-peeler | circus-omp")
     min_template_norm: float = _parameter(
-        10.0, "Units whose template has a smaller norm over time and channels, in units of noise, are dropped"
+        8.0, "Units whose template has a smaller norm over time and channels, in units of noise, are dropped"
     )
     min_confidence: float = _parameter(
         0.55,

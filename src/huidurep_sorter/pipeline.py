@@ -135,7 +135,7 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
         if len(units) == 0:
             return empty_sorting(recording, "no unit is left after curation")
         properties = unit_properties.measure(recording, units, noise_levels, peaks, embedding, job_kwargs)
-        sure = properties["confidence"] >= parameters.min_confidence
+        sure = curation.are_sure(properties, parameters.min_confidence)
         if not sure.any():
             return empty_sorting(recording, "no unit is distinct enough from others")
         units, properties = curation.drop(units, ~sure), {name: value[sure] for name, value in properties.items()}

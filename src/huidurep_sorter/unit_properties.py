@@ -31,10 +31,11 @@ def measure(recording, units, noise_levels, peaks, features, job_kwargs=None):
     Returns
     -------
     properties : dict of (n_units,) arrays
-        `snr` (largest peak over noise), `amplitude` (in units of the
-        preprocessed traces), `n_spikes`, `firing_rate` (Hz), `refractory_violations` (pairs within the refractory
-        period over those of a Poisson process), `presence_ratio`, `amplitude_cutoff`, `confidence` (0 to 1: how many
-        of the nearest spikes, by features, are of the same unit), `x`, `y` (um), `main_channel_id`, `group`.
+        `snr` (largest peak over noise), `amplitude` (in units of the preprocessed traces), `template_norm` (over time
+        and near channels, without the part that noise adds), `n_spikes`, `firing_rate` (Hz), `refractory_violations`
+        (pairs within the refractory period over those of a Poisson process), `presence_ratio`, `amplitude_cutoff`,
+        `confidence` (0 to 1: how many of the nearest spikes, by features, are of the same unit), `x`, `y` (um),
+        `main_channel_id`, `group`.
     """
     waveforms = mean_waveforms(recording, units, job_kwargs)
     size = np.abs(waveforms).max(axis=1)
@@ -47,6 +48,7 @@ def measure(recording, units, noise_levels, peaks, features, job_kwargs=None):
     return {
         "snr": (size / np.maximum(noise_levels, 1e-9)).max(axis=1),
         "amplitude": size.max(axis=1),
+        "template_norm": template_norms(recording, waveforms, main, counts),
         "n_spikes": counts,
         "firing_rate": counts / (n_total / fs),
         "refractory_violations": np.array([violation_ratio(train, fs, n_total)[0] for train in trains]),
@@ -76,6 +78,13 @@ def mean_waveforms(recording, units, job_kwargs=None):
     spikes = as_spike_vector(units.sample_index, units.label, units.segment_index)
     n_before, n_after = (int(round(ms * recording.sampling_frequency / 1000)) for ms in WINDOW_MS)
     return average_waveforms(recording, spikes, units.label.max() + 1, n_before, n_after, job_kwargs)
+
+
+def template_norms(recording, waveforms, main, counts, radius_um=120.0):
+    """Norm of each unit's template on the channels around, without the part that noise adds, (n_units,)."""
+    near = channels_within(recording, radius_um)[main]
+    energy = ((waveforms.astype("float64") ** 2).sum(axis=1) * near).sum(axis=1)
+    return np.sqrt(np.maximum(energy - waveforms.shape[1] * near.sum(axis=1) / counts, 0))
 
 
 def locate_units(recording, waveforms, main, radius_um=75.0):
