@@ -49,16 +49,21 @@ def test_the_extent_is_that_of_the_depth_that_moves_most():
 
 
 @pytest.mark.parametrize(
-    ("choice", "extent", "corrected"), [("auto", 1.0, False), ("auto", 20.0, True), (True, 1.0, True)]
+    ("choice", "extent", "same", "corrected"),
+    [("auto", 1.0, True, False), ("auto", 20.0, True, True), ("auto", 20.0, False, False), (True, 1.0, False, True)],
 )
-def test_the_choice_is_made_and_logged(monkeypatch, caplog, choice, extent, corrected):
-    displacement = extent / 0.9 * np.linspace(0, 1, 1001)[:, None]
-    found = SimpleNamespace(displacement=[displacement])
-    monkeypatch.setattr(motion, "measure_motion", lambda *_: found)
+def test_the_choice_is_made_and_logged(monkeypatch, caplog, choice, extent, same, corrected):
+    """`same`: whether two halves of the peaks show the same motion."""
+    time = np.linspace(0, 1, 1001)[:, None]
+    courses = [extent / 0.9 * time, extent / 0.9 * time, extent / 0.9 * (time if same else time[::-1])]
+    found = [SimpleNamespace(displacement=[course]) for course in courses]
+    measurements = iter(found)
+    monkeypatch.setattr(motion, "locate_peaks", lambda *_: np.zeros(1000))
+    monkeypatch.setattr(motion, "measure_motion", lambda *_: next(measurements))
     parameters = SortingParameters(apply_motion_correction=choice)
     with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
         answer = motion.find_motion(recording_on(), np.zeros(1000), parameters)
-    assert (answer is found) == corrected
+    assert (answer is found[0]) == corrected
     assert ("corrected" if corrected else "left alone") in caplog.text
 
 

@@ -11,6 +11,7 @@ MAX_PITCH_UM = 45.0  # contacts farther apart along the probe can't tell a small
 MIN_SPAN_UM = 150.0
 MIN_PEAKS_PER_SECOND = 20
 MIN_MOTION_UM = 4.0  # between the 5th and 95th percentile of time
+MIN_AGREEMENT = 0.6  # on short probes more is measured by mistake than most tissue moves, but not twice the same
 WINDOW_UM = 200.0
 
 
@@ -38,11 +39,18 @@ def find_motion(recording, peaks, parameters, job_kwargs=None):
     if obstacle is not None:
         (logger.warning if choice is True else logger.info)("motion is left alone: %s", obstacle)
         return None
-    motion = measure_motion(recording, peaks, parameters.seed, job_kwargs)
+    locations = locate_peaks(recording, peaks, parameters.seed, job_kwargs)
+    motion = measure_motion(recording, peaks, locations)
     extent = motion_extent_um(motion)
-    if choice == "auto" and extent < MIN_MOTION_UM:
-        logger.info("motion is left alone: %.1f um were measured, under %.1f", extent, MIN_MOTION_UM)
-        return None
+    if choice == "auto":
+        if extent < MIN_MOTION_UM:
+            logger.info("motion is left alone: %.1f um were measured, under %.1f", extent, MIN_MOTION_UM)
+            return None
+        agreement = agreement_of_halves(recording, peaks, locations, parameters.seed)
+        if agreement < MIN_AGREEMENT:
+            reason = "%.1f um were measured, but two halves of the spikes disagree (correlation %.2f, under %.2f)"
+            logger.info("motion is left alone: " + reason, extent, agreement, MIN_AGREEMENT)
+            return None
     logger.info("motion is corrected: %.1f um were measured", extent)
     return motion
 
@@ -64,12 +72,17 @@ def why_not(recording, peaks):
     return None
 
 
-def measure_motion(recording, peaks, seed=0, job_kwargs=None):
-    """Motion over time and depth: DREDge on peaks that are localized by convolution with a grid."""
-    from spikeinterface.sortingcomponents.motion import estimate_motion
+def locate_peaks(recording, peaks, seed=0, job_kwargs=None):
+    """Position of each peak, by convolution with a grid: finer than a centre of mass."""
     from spikeinterface.sortingcomponents.peak_localization import localize_peaks
 
-    locations = localize_peaks(recording, peaks, method="grid_convolution", seed=seed, job_kwargs=job_kwargs or {})
+    return localize_peaks(recording, peaks, method="grid_convolution", seed=seed, job_kwargs=job_kwargs or {})
+
+
+def measure_motion(recording, peaks, locations):
+    """Motion over time and depth, by DREDge."""
+    from spikeinterface.sortingcomponents.motion import estimate_motion
+
     return estimate_motion(
         recording,
         peaks,
@@ -82,6 +95,15 @@ def measure_motion(recording, peaks, seed=0, job_kwargs=None):
         win_scale_um=WINDOW_UM,
         win_margin_um=None,
     )
+
+
+def agreement_of_halves(recording, peaks, locations, seed=0):
+    """Correlation of the motion that one random half of the peaks shows with what the other half shows, -1 to 1."""
+    half = np.random.default_rng(seed).random(len(peaks)) < 0.5
+    found = [measure_motion(recording, peaks[h], locations[h]).displacement[0] for h in (half, ~half)]
+    n = min(len(displacement) for displacement in found)
+    first, second = (displacement[:n] - displacement[:n].mean(axis=0) for displacement in found)
+    return float((first * second).sum() / max(np.sqrt((first**2).sum() * (second**2).sum()), 1e-9))
 
 
 def motion_extent_um(motion):
