@@ -10,15 +10,19 @@ from huidurep_sorter import motion
 from huidurep_sorter.parameters import SortingParameters
 
 
-def recording_on(n_channels=64, pitch_um=15.0, n_segments=1, duration_s=10.0, groups=None):
-    from probeinterface import generate_linear_probe
+def recording_on(n_channels=64, pitch_um=15.0, n_segments=1, duration_s=10.0, groups=None, n_probes=1):
+    from probeinterface import ProbeGroup, generate_linear_probe
     from spikeinterface.core import NumpyRecording
 
     traces = [np.zeros((int(duration_s * 1000), n_channels), dtype="float32")] * n_segments
     recording = NumpyRecording(traces, 1000.0)
-    probe = generate_linear_probe(n_channels, ypitch=pitch_um)
-    probe.set_device_channel_indices(np.arange(n_channels))
-    recording.set_probe(probe)
+    probes = ProbeGroup()
+    for i in range(n_probes):
+        probe = generate_linear_probe(n_channels // n_probes, ypitch=pitch_um)
+        probe.move([1000.0 * i, 0.0])
+        probes.add_probe(probe)
+    probes.set_global_device_channel_indices(np.arange(n_channels))
+    recording.set_probegroup(probes)
     if groups is not None:
         recording.set_property("group", groups)
     return recording
@@ -28,7 +32,8 @@ def recording_on(n_channels=64, pitch_um=15.0, n_segments=1, duration_s=10.0, gr
     ("recording", "n_peaks", "word"),
     [
         (recording_on(n_segments=2), 1000, "segments"),
-        (recording_on(groups=np.arange(64) // 32), 1000, "shanks"),
+        (recording_on(n_probes=2), 1000, "several probes"),
+        (recording_on(groups=np.arange(64) // 60), 1000, "few contacts"),
         (recording_on(n_channels=4), 1000, "few contacts"),
         (recording_on(pitch_um=100.0), 1000, "apart"),
         (recording_on(), 10, "few to measure"),
@@ -40,6 +45,7 @@ def test_the_obstacle_is_named(recording, n_peaks, word):
 
 def test_a_dense_probe_with_many_spikes_has_no_obstacle():
     assert motion.why_not(recording_on(), np.zeros(1000)) is None
+    assert motion.why_not(recording_on(groups=np.arange(64) % 2), np.zeros(1000)) is None  # two shanks
 
 
 def test_the_extent_is_that_of_the_depth_that_moves_most():

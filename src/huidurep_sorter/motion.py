@@ -59,13 +59,15 @@ def why_not(recording, peaks):
     """Why motion can't be measured on this recording; None where it can."""
     if recording.get_num_segments() > 1:
         return "the recording has several segments"
-    if np.unique(recording.get_channel_groups()).size > 1:
-        return "the probe has several shanks"
-    depths = np.unique(np.round(recording.get_channel_locations()[:, 1]))
-    if recording.get_num_channels() < MIN_CHANNELS or np.ptp(depths) < MIN_SPAN_UM:
-        return "the probe has too few contacts along its length"
-    if np.diff(depths).max() > MAX_PITCH_UM:
-        return f"the contacts are up to {np.diff(depths).max():.0f} um apart along the probe"
+    if len(recording.get_probes()) > 1:
+        return "there are several probes"
+    groups = recording.get_channel_groups()
+    for shank in np.unique(groups):
+        depths = np.sort(recording.get_channel_locations()[groups == shank, 1])
+        if depths.size < MIN_CHANNELS or np.ptp(depths) < MIN_SPAN_UM:
+            return "the probe has too few contacts along its length"
+        if np.diff(depths).max() > MAX_PITCH_UM:
+            return f"the contacts are up to {np.diff(depths).max():.0f} um apart along the probe"
     rate = len(peaks) / recording.get_total_duration()
     if rate < MIN_PEAKS_PER_SECOND:
         return f"{rate:.1f} peaks a second are too few to measure it with"
@@ -80,7 +82,7 @@ def locate_peaks(recording, peaks, seed=0, job_kwargs=None):
 
 
 def measure_motion(recording, peaks, locations):
-    """Motion over time and depth, by DREDge."""
+    """Motion over time and depth, by DREDge; the shanks of a probe move as one."""
     from spikeinterface.sortingcomponents.motion import estimate_motion
 
     return estimate_motion(
