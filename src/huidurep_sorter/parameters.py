@@ -51,7 +51,9 @@ class SortingParameters:
     template_min_snr: float = _parameter(2.5, "Templates with a smaller peak-to-peak amplitude (in noise) are dropped")
     matching_method: str = _parameter("wobble", "Template matching: wobble | tdc-peeler | circus-omp")
     min_template_norm: float = _parameter(
-        8.0, "Units whose template has a smaller norm over time and channels, in units of noise, are dropped"
+        8.0,
+        "Units whose template has a smaller norm over time and channels, in units of noise, are dropped; "
+        "those under 10 stay only if they are distinct",
     )
     min_confidence: float = _parameter(
         0.55,
