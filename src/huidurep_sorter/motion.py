@@ -48,8 +48,13 @@ def find_motion(recording, peaks, parameters, job_kwargs=None):
             return None
         agreement = agreement_of_halves(recording, peaks, locations, parameters.seed)
         if agreement < MIN_AGREEMENT:
-            reason = "%.1f um were measured, but two halves of the spikes disagree (correlation %.2f, under %.2f)"
-            logger.info("motion is left alone: " + reason, extent, agreement, MIN_AGREEMENT)
+            logger.info(
+                "motion is left alone: %.1f um were measured, but two halves of the spikes disagree "
+                "(correlation %.2f, under %.2f)",
+                extent,
+                agreement,
+                MIN_AGREEMENT,
+            )
             return None
     logger.info("motion is corrected: %.1f um were measured", extent)
     return motion

@@ -3,11 +3,11 @@
 import numpy as np
 
 from huidurep_sorter.curation import violation_ratio
+from huidurep_sorter.merging import MAX_DISTANCE_UM, WINDOW_MS
 from huidurep_sorter.repeats import lags_to_nearest
 from huidurep_sorter.snippets import channels_within
 from huidurep_sorter.templates import as_spike_vector, average_waveforms
 
-WINDOW_MS = (0.7, 1.3)
 PRESENCE_BIN_S = 10.0
 N_NEIGHBOURS = 10
 MATCH_MS = 0.3
@@ -80,9 +80,9 @@ def mean_waveforms(recording, units, job_kwargs=None):
     return average_waveforms(recording, spikes, units.label.max() + 1, n_before, n_after, job_kwargs)
 
 
-def template_norms(recording, waveforms, main, counts, radius_um=120.0):
+def template_norms(recording, waveforms, main, counts):
     """Norm of each unit's template on the channels around, without the part that noise adds, (n_units,)."""
-    near = channels_within(recording, radius_um)[main]
+    near = channels_within(recording, MAX_DISTANCE_UM)[main]
     energy = ((waveforms.astype("float64") ** 2).sum(axis=1) * near).sum(axis=1)
     return np.sqrt(np.maximum(energy - waveforms.shape[1] * near.sum(axis=1) / counts, 0))
 
