@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from huidurep_sorter.pretraining.footprints import project, read_footprints
+from huidurep_sorter.pretraining.footprints import mix, project, read_footprints, slow, turn
 from huidurep_sorter.pretraining.simulation import SimulationConfig, make_noise, simulate
 from huidurep_sorter.pretraining.spikes import MARGIN, SpikeSet, spikes_of_recording, spikes_of_simulation
 from huidurep_sorter.snippets import Window
@@ -28,6 +30,40 @@ def test_delays_are_quarters_of_a_sample(footprint_file):
     found = project(read_footprints(footprint_file)[1], np.zeros((1, 2)), 30000.0)[0]
     slope = np.gradient(found[:, 0])
     np.testing.assert_allclose(found[:, 2], found[:, 0] - 0.5 * slope, atol=1.0)
+
+
+def test_a_mixture_of_a_footprint_with_itself_is_that_footprint(footprint_file):
+    footprint = read_footprints(footprint_file)[0]
+    points = footprint.sites_um
+    same = project(mix(footprint, footprint, 0.4), points, 30000.0)[..., 0]
+    original = project(footprint, points, 30000.0)[..., 0]
+    np.testing.assert_allclose(same, 100 * original / -original.min(), atol=0.5)
+
+
+def test_a_mixture_lies_between_its_footprints(footprint_file):
+    first, second = read_footprints(footprint_file)[:2]
+    half = mix(first, second, 0.5)
+    ends = [mix(first, second, weight) for weight in (1.0, 0.0)]
+    np.testing.assert_allclose(half.waveform_uv, (ends[0].waveform_uv + ends[1].waveform_uv) / 2, atol=1e-3)
+
+
+def test_a_turned_footprint_has_its_sites_elsewhere_at_the_same_distance(footprint_file):
+    footprint = read_footprints(footprint_file)[0]
+    turned = turn(footprint, np.pi / 2)
+    np.testing.assert_allclose(turned.sites_um, footprint.sites_um @ [[0, -1], [1, 0]], atol=1e-9)
+
+
+def test_a_slowed_footprint_is_the_same_up_to_its_trough(footprint_file):
+    footprint = read_footprints(footprint_file)[0]
+    slowed, n = slow(footprint, 2.0), footprint.n_before
+    np.testing.assert_allclose(slowed.waveform_uv[: n + 1], footprint.waveform_uv[: n + 1], atol=1e-4)
+    np.testing.assert_allclose(slowed.waveform_uv[n + 2 : n + 20 : 2], footprint.waveform_uv[n + 1 : n + 10], atol=1e-3)
+
+
+def test_footprints_that_vary_make_other_templates(simulated, footprint_file):
+    varied = replace(SMALL, mix_probability=1.0, turn_rad=0.3, slowing=0.3)
+    other = simulate(read_footprints(footprint_file), varied, seed=3)
+    assert not np.allclose(other.templates[0], simulated.templates[0])
 
 
 def test_a_file_that_holds_no_footprints_is_named(tmp_path):

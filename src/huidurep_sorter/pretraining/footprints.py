@@ -1,6 +1,6 @@
 """Footprints: a neuron's mean voltage on a dense patch of sites, and its templates on any probe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,35 @@ def vary(footprint: Footprint, rng) -> Footprint:
         n_before=footprint.n_before,
         sampling_frequency=footprint.sampling_frequency * np.exp(rng.normal(0, 0.1)),
     )
+
+
+def mix(first: Footprint, second: Footprint, weight) -> Footprint:
+    """A neuron between two: their waveforms of trough 1, `weight` times the first's and the rest the second's.
+
+    On the first's sites, at the first's sampling frequency, with a trough of 100.
+    """
+    fs = first.sampling_frequency
+    here = project(first, first.sites_um, fs)[..., 0]
+    there = project(second, first.sites_um, fs)[..., 0]
+    here, there = (wave / max(-wave.min(), 1e-6) for wave in (here, there))
+    mixed = 100 * (weight * here + (1 - weight) * there).T
+    n_before = int(round(MS_BEFORE * fs / 1000))
+    return replace(first, waveform_uv=mixed.astype("float32"), n_before=n_before)
+
+
+def turn(footprint: Footprint, angle) -> Footprint:
+    """The neuron turned in the plane of the probe, by an angle in radians."""
+    c, s = np.cos(angle), np.sin(angle)
+    return replace(footprint, sites_um=footprint.sites_um @ np.array([[c, -s], [s, c]]))
+
+
+def slow(footprint: Footprint, factor) -> Footprint:
+    """Its course after the trough takes `factor` times as long."""
+    n = len(footprint.waveform_uv)
+    t = np.arange(n) - footprint.n_before
+    source = np.where(t > 0, t / factor, t) + footprint.n_before
+    columns = [np.interp(source, np.arange(n), column) for column in footprint.waveform_uv.T]
+    return replace(footprint, waveform_uv=np.column_stack(columns).astype("float32"))
 
 
 def project(footprint: Footprint, points_um, sampling_frequency, decay_um=25.0):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from probeinterface import Probe, ProbeGroup, generate_linear_probe, generate_multi_columns_probe, generate_tetrode
 
-from huidurep_sorter.pretraining.footprints import MS_BEFORE, project, vary
+from huidurep_sorter.pretraining.footprints import MS_BEFORE, mix, project, slow, turn, vary
 
 DRIFT_STEP_UM = 1.5
 REACH_UM = 200.0  # beyond this a unit isn't projected
@@ -25,6 +25,9 @@ class SimulationConfig:
     drift_probability: float = 0.65
     drift_um: tuple = (4.0, 25.0)
     noise_uv: float = 10.0
+    mix_probability: float = 0.0  # that a neuron lies between two footprints
+    turn_rad: float = 0.0  # standard deviation of the angle by which footprints are turned
+    slowing: float = 0.0  # standard deviation of the logarithm by which the course after the trough is slowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ def simulate(footprints, config: SimulationConfig, seed, sampling_frequency=3000
     n_before = int(round(MS_BEFORE * sampling_frequency / 1000))
     spikes, bank = [], []
     for unit in range(len(soma)):
-        footprint = vary(footprints[rng.integers(len(footprints))], rng)
+        footprint = vary(_draw_footprint(footprints, config, rng), rng)
         templates, near = _templates(footprint, contacts - soma[unit], steps_um, sampling_frequency)
         templates *= snr[unit] * config.noise_uv / max(-templates.min(axis=(1, 3)).min(axis=1).mean(), 1e-6)
         own = _fire(unit, rates[unit], config.duration_s, sampling_frequency, step_of_time, rng)
@@ -110,6 +113,17 @@ def simulate(footprints, config: SimulationConfig, seed, sampling_frequency=3000
         templates=np.stack(bank),
         n_before=n_before,
     )
+
+
+def _draw_footprint(footprints, config, rng):
+    footprint = footprints[rng.integers(len(footprints))]
+    if config.mix_probability and rng.random() < config.mix_probability:
+        footprint = mix(footprint, footprints[rng.integers(len(footprints))], rng.uniform(0.3, 1.0))
+    if config.turn_rad:
+        footprint = turn(footprint, rng.normal(0, config.turn_rad))
+    if config.slowing:
+        footprint = slow(footprint, np.exp(rng.normal(0, config.slowing)))
+    return footprint
 
 
 def make_noise(n_samples, contacts, noise_uv, sampling_frequency, rng):
