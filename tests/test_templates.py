@@ -44,7 +44,7 @@ def test_every_engine_finds_the_spikes(spiking, method):
     recording, peaks = spiking
     parameters = SortingParameters(matching_method=method)
     found = templates.estimate_templates(recording, peaks, np.zeros(len(peaks), int), parameters)
-    cleaned = templates.clean(found, np.ones(4), parameters)
+    cleaned = templates.clean(found, [len(peaks)], np.ones(4), parameters)
     spikes = templates.find_spikes(recording, cleaned, np.ones(4), parameters)
     nearest = np.abs(spikes["sample_index"][:, None] - peaks["sample_index"][None]).min(axis=0)
     assert (nearest <= 3).mean() > 0.95
@@ -56,7 +56,17 @@ def test_noise_is_cleaned_away(spiking):
     elsewhere = peaks.copy()
     elsewhere["channel_index"] = 0
     found = templates.estimate_templates(recording, elsewhere, np.zeros(len(peaks), int), SortingParameters())
-    assert len(templates.clean(found, np.ones(4), SortingParameters()).unit_ids) == 0
+    assert len(templates.clean(found, [len(peaks)], np.ones(4), SortingParameters()).unit_ids) == 0
+
+
+def test_channels_with_more_noise_than_signal_are_left_out(spiking):
+    recording, peaks = spiking
+    found = templates.estimate_templates(
+        recording, peaks, np.zeros(len(peaks), int), SortingParameters(template_radius_um=150.0)
+    )
+    assert found.sparsity_mask[0].tolist() == [False, True, True, True]
+    cleaned = templates.clean(found, [len(peaks)], np.ones(4), SortingParameters())
+    assert cleaned.sparsity_mask[0].tolist() == [False, False, True, False]
 
 
 def test_units_stay_on_their_shank(spiking):

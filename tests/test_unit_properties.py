@@ -33,6 +33,15 @@ def test_confidence_is_the_share_of_own_neighbours(spikes):
     assert unsure == pytest.approx(1 / 3, abs=0.1)  # 100 of its own among 300
 
 
+def test_confidence_is_the_same_where_spikes_lie_beside_their_peaks(spikes):
+    recording, units, peaks, features = spikes
+    late = curation.make_units(units.sample_index + 12, units.segment_index, units.label)
+    found, expected = (
+        unit_properties.confidences(u, np.array([1, 1]), peaks, features, recording) for u in (late, units)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_properties_are_those_of_the_spikes(spikes):
     recording, units, peaks, features = spikes
     noise_levels = np.full(4, 0.1)

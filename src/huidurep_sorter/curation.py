@@ -92,7 +92,8 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     units = drop(units, np.bincount(units.label) < MIN_SPIKES)
     if len(units) == 0:
         return units
-    units = drop_repeats(recording, units, job_kwargs)
+    units = units.select(~are_repeats(recording, units, job_kwargs))
+    units = drop(units, np.bincount(units.label) < MIN_SPIKES)
     halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
     groups, shifts = merge_groups(recording, units, halves)
     labels, sample_shifts = merging.relabel(units.label, groups, shifts)
@@ -106,17 +107,18 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     return drop(units, bad)
 
 
-def drop_repeats(recording, units, job_kwargs=None):
-    """Units without those that are another's spikes found again, and without their spikes that are."""
+def are_repeats(recording, units, job_kwargs=None):
+    """(n_spikes,) bool: spikes of units that are another's spikes found again, and single spikes that are."""
     fs = recording.sampling_frequency
     halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
     norms = template_norms(halves)
     energy = norms**2 * np.bincount(units.label)
     near = merging.are_near(recording, halves)
     bad = repeats.are_echoes(units, fs, energy, near, max_lag_ms=0.0)
-    units, norms, near = drop(units, bad), norms[~bad], near[np.ix_(~bad, ~bad)]
-    units = units.select(~repeats.are_satellites(units, fs, norms, near, recording.get_total_samples()))
-    return drop(units, np.bincount(units.label, minlength=len(norms)) < MIN_SPIKES)
+    repeated = bad[units.label]
+    others, norms, near = drop(units, bad), norms[~bad], near[np.ix_(~bad, ~bad)]
+    repeated[~repeated] = repeats.are_satellites(others, fs, norms, near, recording.get_total_samples())
+    return repeated
 
 
 def inside(recording, units):

@@ -56,7 +56,7 @@ class SortingParameters:
         "those under 10 stay only if they are distinct",
     )
     min_confidence: float = _parameter(
-        0.55,
+        0.45,
         "Units are dropped if, of the spikes that are most alike by features, fewer than this fraction are their own",
     )
     min_firing_rate: float = _parameter(0.1, "Units that fire less, in Hz, are dropped")

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from huidurep_sorter import clustering, curation, detection, features, merging, motion, templates, unit_properties
+from huidurep_sorter import (
+    clustering,
+    curation,
+    detection,
+    features,
+    merging,
+    motion,
+    refinement,
+    templates,
+    unit_properties,
+)
 from huidurep_sorter.preprocessing import preprocess
 
 logger = logging.getLogger("huidurep_sorter")
@@ -124,6 +134,8 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
         found, peaks = make_templates(recording, peaks, labels, noise_levels, parameters, job_kwargs)
     if found is None or len(found.unit_ids) == 0:
         return empty_sorting(recording, "no cluster of spikes has a template")
+    with stage("refine"):
+        found = refinement.refine_templates(recording, found, peaks, labels, noise_levels, parameters, job_kwargs)
     if saving:
         save_arrays(folder, templates=found.get_dense_templates())
     with stage("match"):
@@ -161,7 +173,7 @@ def make_templates(recording, peaks, labels, noise_levels, parameters, job_kwarg
     peaks = peaks.copy()
     peaks["sample_index"] = templates.align(peaks, labels, found)
     found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
-    return templates.clean(found, noise_levels, parameters), peaks
+    return templates.clean(found, np.bincount(labels[labels >= 0])[found.unit_ids], noise_levels, parameters), peaks
 
 
 @contextmanager

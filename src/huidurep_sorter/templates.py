@@ -2,6 +2,9 @@
 
 import numpy as np
 
+MIN_ENERGY_OVER_NOISE = 2.0  # of a channel of a template: half of it is signal, then
+WOBBLE_RANK = 3  # what lies beyond is mostly noise, and takes time
+
 
 def estimate_templates(recording, peaks, labels, parameters, job_kwargs=None):
     """Mean waveform of each cluster on the channels around it.
@@ -114,17 +117,41 @@ def align(peaks, labels, templates):
     return peaks["sample_index"] + np.where(labels >= 0, moves[labels], 0)
 
 
-def clean(templates, noise_levels, parameters):
-    """Leave out channels without signal, and templates that are small or empty."""
+def clean(templates, n_spikes, noise_levels, parameters):
+    """Leave out channels without signal, and templates that are small or empty.
+
+    Parameters
+    ----------
+    templates : Templates
+    n_spikes : (n_units,) int
+        Of which each is the mean: noise adds the less to it.
+    noise_levels : (n_channels,) float
+    parameters : SortingParameters
+        `template_min_snr` is used.
+
+    Returns
+    -------
+    templates : Templates
+    """
+    from spikeinterface.core import ChannelSparsity
     from spikeinterface.sortingcomponents.tools import clean_templates
 
+    energy = (templates.get_dense_templates() ** 2).sum(axis=1)
+    mask = energy > MIN_ENERGY_OVER_NOISE * noise_energy(templates, n_spikes, noise_levels)
+    mask[np.arange(len(mask)), energy.argmax(axis=1)] = True
+    sparsity = ChannelSparsity(mask & templates.sparsity_mask, templates.unit_ids, templates.channel_ids)
     return clean_templates(
-        templates,
-        sparsify_threshold=1.0,
+        templates.to_dense().to_sparse(sparsity),
+        sparsify_threshold=None,
         noise_levels=noise_levels,
         min_snr=parameters.template_min_snr,
         remove_empty=True,
     )
+
+
+def noise_energy(templates, n_spikes, noise_levels):
+    """What noise adds to the energy of each template on each channel, (n_units, n_channels)."""
+    return templates.num_samples * np.asarray(noise_levels) ** 2 / np.asarray(n_spikes)[:, None]
 
 
 def find_spikes(recording, templates, noise_levels, parameters, job_kwargs=None):
@@ -139,6 +166,8 @@ def find_spikes(recording, templates, noise_levels, parameters, job_kwargs=None)
 
     method = parameters.matching_method
     method_kwargs = dict(noise_levels=noise_levels) if method == "tdc-peeler" else {}
+    if method == "wobble":
+        method_kwargs = dict(parameters=dict(approx_rank=WOBBLE_RANK))
     spikes = find_spikes_from_templates(
         recording,
         templates,

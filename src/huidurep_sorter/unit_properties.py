@@ -147,14 +147,23 @@ def confidences(units, main, peaks, features, recording):
 
 
 def owners(units, main, peaks, recording, reach_um=75.0):
-    """Unit of each peak, (n_peaks,): the one that fires nearest in time, on a channel near the peak; -1 for none."""
+    """Unit of each peak, (n_peaks,): the one that fires nearest in time, on a channel near the peak; -1 for none.
+
+    A unit's spikes lie where its template is largest, which needn't be where its peaks were found: the lag between
+    the two that is most frequent is its own, and counts as none.
+    """
     locations = recording.get_channel_locations()[:, :2]
-    reach = MATCH_MS * recording.sampling_frequency / 1000
+    reach = int(MATCH_MS * recording.sampling_frequency / 1000)
     times = peaks["sample_index"] + peaks["segment_index"].astype("int64") * 2**40
     best, owner = np.full(len(peaks), np.inf), np.full(len(peaks), -1)
     for label, train in enumerate(units.trains()):
-        away = np.abs(lags_to_nearest(times, train)).min(axis=1)
-        near = np.linalg.norm(locations[peaks["channel_index"]] - locations[main[label]], axis=1) <= reach_um
-        closer = near & (away <= reach) & (away < best)
-        best[closer], owner[closer] = away[closer], label
+        near = np.flatnonzero(
+            np.linalg.norm(locations[peaks["channel_index"]] - locations[main[label]], axis=1) <= reach_um
+        )
+        lags = lags_to_nearest(times[near], train)
+        lag = np.take_along_axis(lags, np.abs(lags).argmin(axis=1)[:, None], axis=1)[:, 0]
+        counts = np.bincount(lag[np.abs(lag) <= 2 * reach] + 2 * reach, minlength=4 * reach + 1)
+        away = np.abs(lag - (np.convolve(counts, np.ones(3), "same").argmax() - 2 * reach))
+        closer = (away <= reach) & (away < best[near])
+        best[near[closer]], owner[near[closer]] = away[closer], label
     return owner

@@ -1,0 +1,67 @@
+"""Templates that borrow spikes."""
+
+import numpy as np
+import pytest
+
+from huidurep_sorter import refinement, templates
+from huidurep_sorter.parameters import SortingParameters
+from tests.test_detection import noise_with_spikes
+
+
+@pytest.fixture(scope="module")
+def few():
+    """A recording of 200 small spikes, 8 of them detected, and the template that they make."""
+    recording, times = noise_with_spikes(size=4.0)
+    peaks = np.zeros(8, dtype=[("sample_index", "i8"), ("channel_index", "i8"), ("segment_index", "i8")])
+    peaks["sample_index"], peaks["channel_index"] = times[::25], 2
+    labels = np.zeros(len(peaks), dtype="int64")
+    found = templates.estimate_templates(recording, peaks, labels, SortingParameters())
+    return recording, peaks, labels, templates.clean(found, [len(peaks)], np.ones(4), SortingParameters())
+
+
+def distance_from_truth(found):
+    offset = np.arange(found.num_samples) - found.nbefore
+    truth = np.where(np.abs(offset) <= 10, -4.0 * np.exp(-((offset / 4.0) ** 2)), 0.0)
+    return np.linalg.norm(found.get_dense_templates()[0, :, 2] - truth)
+
+
+def test_a_noisy_template_borrows_spikes_and_is_nearer_to_the_truth(few):
+    recording, peaks, labels, noisy = few
+    refined = refinement.refine_templates(recording, noisy, peaks, labels, np.ones(4), SortingParameters())
+    assert distance_from_truth(refined) < 0.75 * distance_from_truth(noisy)
+
+
+def test_a_clean_template_is_left_as_it_is(few):
+    recording, _, _, found = few
+    assert refinement.spikes_wanted(found, np.array([100_000]), np.ones(4)) == 0
+    assert refinement.spikes_wanted(found, np.array([8]), np.ones(4)) > 8
+
+
+def test_no_more_is_borrowed_than_is_wanted(few):
+    recording, _, _, found = few
+    spikes = refinement.match_part(recording, found, np.ones(4), SortingParameters())
+    assert len(spikes) > 150
+    borrowed, owner = refinement.borrow(recording, spikes, np.array([30]), seed=0)
+    assert len(borrowed) == 30 and set(owner) == {0}
+    assert set(borrowed["sample_index"]) <= set(spikes["sample_index"])
+
+
+def test_slices_are_spread_over_every_segment_and_keep_their_place():
+    from spikeinterface.core import NumpyRecording
+
+    fs = 1000.0
+    long, short = np.zeros((200_000, 1), "float32"), np.zeros((3_000, 1), "float32")
+    slices = refinement.spread_slices(NumpyRecording([long, short], fs))
+    assert sum(stop - start for _, start, stop in slices) == pytest.approx(refinement.PART_S * fs, rel=0.1)
+    assert slices[0] == (0, 0, 5000) and slices[-2] == (0, 195_000, 200_000) and slices[-1] == (1, 0, 3000)
+    assert refinement.spread_slices(NumpyRecording([short], fs)) == [(0, 0, 3000)]
+
+
+def test_spikes_of_a_part_lie_where_they_are_in_the_recording(few, monkeypatch):
+    recording, _, _, found = few
+    whole = refinement.match_part(recording, found, np.ones(4), SortingParameters())
+    monkeypatch.setattr(refinement, "PART_S", 6.0)
+    monkeypatch.setattr(refinement, "SLICE_S", 2.0)
+    part = refinement.match_part(recording, found, np.ones(4), SortingParameters())
+    assert 0 < len(part) < 0.5 * len(whole)
+    assert np.isin(part["sample_index"], whole["sample_index"]).mean() > 0.95
