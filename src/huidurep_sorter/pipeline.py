@@ -132,10 +132,11 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
         save_arrays(folder, noise_levels=noise_levels, all_peaks=all_peaks, **arrays)
     with stage("templates"):
         found, peaks = make_templates(recording, peaks, labels, noise_levels, parameters, job_kwargs)
+    with stage("refine"):
+        if found is not None and len(found.unit_ids):
+            found = refinement.refine_templates(recording, found, peaks, labels, noise_levels, parameters, job_kwargs)
     if found is None or len(found.unit_ids) == 0:
         return empty_sorting(recording, "no cluster of spikes has a template")
-    with stage("refine"):
-        found = refinement.refine_templates(recording, found, peaks, labels, noise_levels, parameters, job_kwargs)
     if saving:
         save_arrays(folder, templates=found.get_dense_templates())
     with stage("match"):

@@ -124,7 +124,7 @@ def clean(templates, n_spikes, noise_levels, parameters):
     ----------
     templates : Templates
     n_spikes : (n_units,) int
-        Of which each is the mean: noise adds the less to it.
+        How many spikes each is the mean of.
     noise_levels : (n_channels,) float
     parameters : SortingParameters
         `template_min_snr` is used.
