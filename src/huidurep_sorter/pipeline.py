@@ -174,7 +174,7 @@ def make_templates(recording, peaks, labels, noise_levels, parameters, job_kwarg
     peaks = peaks.copy()
     peaks["sample_index"] = templates.align(peaks, labels, found)
     found = templates.estimate_templates(recording, peaks, labels, parameters, job_kwargs)
-    return templates.clean(found, np.bincount(labels[labels >= 0])[found.unit_ids], noise_levels, parameters), peaks
+    return templates.clean(found, templates.count_peaks(found, labels), noise_levels, parameters), peaks
 
 
 @contextmanager

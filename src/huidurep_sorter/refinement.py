@@ -10,7 +10,7 @@ import logging
 import numpy as np
 
 from huidurep_sorter import curation
-from huidurep_sorter.templates import clean, estimate_templates, find_spikes, noise_energy
+from huidurep_sorter.templates import clean, count_peaks, estimate_templates, find_spikes, noise_energy
 
 logger = logging.getLogger("huidurep_sorter")
 
@@ -40,7 +40,7 @@ def refine_templates(recording, templates, peaks, labels, noise_levels, paramete
     templates : Templates
         Cleaned; the same ids, but for a template that is no longer large enough.
     """
-    wanted = spikes_wanted(templates, np.bincount(labels[labels >= 0])[templates.unit_ids], noise_levels)
+    wanted = spikes_wanted(templates, count_peaks(templates, labels), noise_levels)
     if not wanted.any():
         return templates
     found = match_part(recording, templates, noise_levels, parameters, job_kwargs)
@@ -53,7 +53,7 @@ def refine_templates(recording, templates, peaks, labels, noise_levels, paramete
     kept = np.isin(labels, templates.unit_ids)
     peaks, labels = np.concatenate([peaks[kept], more]), np.concatenate([labels[kept], templates.unit_ids[units]])
     again = estimate_templates(recording, peaks, labels, parameters, job_kwargs)
-    return clean(again, np.bincount(labels)[again.unit_ids], noise_levels, parameters)
+    return clean(again, count_peaks(again, labels), noise_levels, parameters)
 
 
 def spikes_wanted(templates, n_spikes, noise_levels):

@@ -117,6 +117,11 @@ def align(peaks, labels, templates):
     return peaks["sample_index"] + np.where(labels >= 0, moves[labels], 0)
 
 
+def count_peaks(templates, labels):
+    """How many of the labelled peaks each template is the mean of, (n_units,) int64."""
+    return np.bincount(labels[labels >= 0])[templates.unit_ids]
+
+
 def clean(templates, n_spikes, noise_levels, parameters):
     """Leave out channels without signal, and templates that are small or empty.
 
@@ -165,14 +170,15 @@ def find_spikes(recording, templates, noise_levels, parameters, job_kwargs=None)
     from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 
     method = parameters.matching_method
-    method_kwargs = dict(noise_levels=noise_levels) if method == "tdc-peeler" else {}
-    if method == "wobble":
-        method_kwargs = dict(parameters=dict(approx_rank=WOBBLE_RANK))
+    method_kwargs = {
+        "tdc-peeler": dict(noise_levels=noise_levels),
+        "wobble": dict(parameters=dict(approx_rank=WOBBLE_RANK)),
+    }
     spikes = find_spikes_from_templates(
         recording,
         templates,
         method=method,
-        method_kwargs=method_kwargs,
+        method_kwargs=method_kwargs.get(method, {}),
         job_kwargs=job_kwargs or {},
     )
     return spikes[np.lexsort((spikes["cluster_index"], spikes["sample_index"], spikes["segment_index"]))]

@@ -160,8 +160,8 @@ def owners(units, main, peaks, recording, reach_um=75.0):
         near = np.flatnonzero(
             np.linalg.norm(locations[peaks["channel_index"]] - locations[main[label]], axis=1) <= reach_um
         )
-        lags = lags_to_nearest(times[near], train)
-        lag = np.take_along_axis(lags, np.abs(lags).argmin(axis=1)[:, None], axis=1)[:, 0]
+        before, after = lags_to_nearest(times[near], train).T
+        lag = np.where(-before <= after, before, after)
         counts = np.bincount(lag[np.abs(lag) <= 2 * reach] + 2 * reach, minlength=4 * reach + 1)
         away = np.abs(lag - (np.convolve(counts, np.ones(3), "same").argmax() - 2 * reach))
         closer = (away <= reach) & (away < best[near])

@@ -66,8 +66,7 @@ def mix(first: Footprint, second: Footprint, weight) -> Footprint:
     there = project(second, first.sites_um, fs)[..., 0]
     here, there = (wave / max(-wave.min(), 1e-6) for wave in (here, there))
     mixed = 100 * (weight * here + (1 - weight) * there).T
-    n_before = int(round(MS_BEFORE * fs / 1000))
-    return replace(first, waveform_uv=mixed.astype("float32"), n_before=n_before)
+    return replace(first, waveform_uv=mixed.astype("float32"), n_before=template_samples(fs)[0])
 
 
 def turn(footprint: Footprint, angle) -> Footprint:
@@ -111,9 +110,14 @@ def project(footprint: Footprint, points_um, sampling_frequency, decay_um=25.0):
     return out.reshape(len(points_um), *values.shape[1:]).astype("float32")
 
 
+def template_samples(sampling_frequency):
+    """How many samples a template has before its trough, and from it on."""
+    return tuple(int(round(ms * sampling_frequency / 1000)) for ms in (MS_BEFORE, MS_AFTER))
+
+
 def _resample(footprint, sampling_frequency):
     """(n_sites, n_samples, 4): on the wanted clock, baseline removed, faded to zero at both ends."""
-    n_before, n_after = (int(round(ms * sampling_frequency / 1000)) for ms in (MS_BEFORE, MS_AFTER))
+    n_before, n_after = template_samples(sampling_frequency)
     wave = footprint.waveform_uv - footprint.waveform_uv[:5].mean(axis=0)
     own = (np.arange(len(wave)) - footprint.n_before) / footprint.sampling_frequency
     wanted = (np.arange(-n_before, n_after)[:, None] - np.arange(4) / 4) / sampling_frequency

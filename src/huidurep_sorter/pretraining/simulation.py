@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from probeinterface import Probe, ProbeGroup, generate_linear_probe, generate_multi_columns_probe, generate_tetrode
 
-from huidurep_sorter.pretraining.footprints import MS_BEFORE, mix, project, slow, turn, vary
+from huidurep_sorter.pretraining.footprints import mix, project, slow, template_samples, turn, vary
 
 DRIFT_STEP_UM = 1.5
 REACH_UM = 200.0  # beyond this a unit isn't projected
@@ -90,7 +90,7 @@ def simulate(footprints, config: SimulationConfig, seed, sampling_frequency=3000
     snr = np.concatenate([snr, rng.uniform(1.0, 3.3, n_background)])
     rates = np.exp(rng.normal(np.log(rng.uniform(*config.rate_hz)), 0.5, len(soma))).clip(1.0, 20.0)
 
-    n_before = int(round(MS_BEFORE * sampling_frequency / 1000))
+    n_before, _ = template_samples(sampling_frequency)
     spikes, bank = [], []
     for unit in range(len(soma)):
         footprint = vary(_draw_footprint(footprints, config, rng), rng)
