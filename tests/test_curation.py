@@ -29,11 +29,6 @@ def test_censoring_leaves_one_spike_of_a_pair():
     np.testing.assert_array_equal(kept.sample_index, [1000, 9000, 9060])
 
 
-def test_segments_are_far_apart():
-    both = curation.make_units(np.array([100, 101]), np.array([0, 1]), np.array([0, 0]))
-    assert len(curation.censor(both, FS)) == 2
-
-
 def test_dropping_units_numbers_the_rest_from_zero():
     left = curation.drop(units(np.array([1]), np.array([5]), np.array([9])), np.array([True, False, False]))
     np.testing.assert_array_equal(left.label, [0, 1])

@@ -10,12 +10,11 @@ from huidurep_sorter import motion
 from huidurep_sorter.parameters import SortingParameters
 
 
-def recording_on(n_channels=64, pitch_um=15.0, n_segments=1, duration_s=10.0, groups=None, n_probes=1):
+def recording_on(n_channels=64, pitch_um=15.0, duration_s=10.0, groups=None, n_probes=1):
     from probeinterface import ProbeGroup, generate_linear_probe
     from spikeinterface.core import NumpyRecording
 
-    traces = [np.zeros((int(duration_s * 1000), n_channels), dtype="float32")] * n_segments
-    recording = NumpyRecording(traces, 1000.0)
+    recording = NumpyRecording([np.zeros((int(duration_s * 1000), n_channels), dtype="float32")], 1000.0)
     probes = ProbeGroup()
     for i in range(n_probes):
         probe = generate_linear_probe(n_channels // n_probes, ypitch=pitch_um)
@@ -31,7 +30,6 @@ def recording_on(n_channels=64, pitch_um=15.0, n_segments=1, duration_s=10.0, gr
 @pytest.mark.parametrize(
     ("recording", "n_peaks", "word"),
     [
-        (recording_on(n_segments=2), 1000, "segments"),
         (recording_on(n_probes=2), 1000, "several probes"),
         (recording_on(groups=np.arange(64) // 60), 1000, "few contacts"),
         (recording_on(n_channels=4), 1000, "few contacts"),

@@ -90,6 +90,20 @@ def test_each_segment_is_sorted_well(double):
         assert accuracies(part, true_part, SelectSegmentSorting(sorting, segment)).mean() >= 0.85
 
 
+def test_segments_are_sorted_as_one_recording_would_be(double):
+    from spikeinterface.core import concatenate_recordings
+
+    recording, _ = double
+    parameters = SortingParameters(features="svd", apply_preprocessing=False)
+    apart, joined = (sort_recording(r, parameters) for r in (recording, concatenate_recordings([recording])))
+    spikes = apart.to_spike_vector()
+    assert len(spikes) > 100
+    np.testing.assert_array_equal(apart.unit_ids, joined.unit_ids)
+    samples = spikes["sample_index"] + np.array([0, recording.get_num_samples(0)])[spikes["segment_index"]]
+    np.testing.assert_array_equal(samples, joined.to_spike_vector()["sample_index"])
+    np.testing.assert_array_equal(apart.get_property("snr"), joined.get_property("snr"))
+
+
 @pytest.mark.parametrize("num_channels", [1, 2, 4])
 def test_few_channels_are_sorted(num_channels):
     recording, _ = make(durations=(20.0,), num_channels=num_channels, num_units=2)

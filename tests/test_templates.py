@@ -79,7 +79,7 @@ def test_units_stay_on_their_shank(spiking):
 
 def test_averages_are_the_same_to_the_last_digit_for_any_number_of_processes(spiking):
     recording, peaks = spiking
-    spikes = templates.as_spike_vector(peaks["sample_index"], np.arange(len(peaks)) % 2, peaks["segment_index"])
+    spikes = templates.as_spike_vector(peaks["sample_index"], np.arange(len(peaks)) % 2)
     one, two = (
         templates.average_waveforms(recording, spikes, 2, 20, 40, dict(n_jobs=n, chunk_duration="0.2s")) for n in (1, 2)
     )

@@ -18,4 +18,4 @@ def poisson(rate_hz, seed, refractory_ms=0.0):
 def units(*trains):
     samples = np.concatenate(trains)
     labels = np.repeat(np.arange(len(trains)), [len(t) for t in trains])
-    return curation.make_units(samples, np.zeros(samples.size, dtype="int64"), labels)
+    return curation.make_units(samples, labels)

@@ -30,46 +30,32 @@ class Units:
 
     Attributes
     ----------
-    sample_index, segment_index, label : (n_spikes,) int64
-        Ordered by segment and sample.
+    sample_index, label : (n_spikes,) int64
+        Ordered by sample.
     """
 
     sample_index: np.ndarray
-    segment_index: np.ndarray
     label: np.ndarray
 
     def __len__(self):
         return len(self.label)
 
     def trains(self):
-        """Spike times of each unit on one clock, segments far apart; a list of (n,) int64."""
-        times = self.sample_index + self.segment_index.astype("int64") * 2**40
+        """Samples of each unit's spikes, a list of (n,) int64."""
         order = np.argsort(self.label, kind="stable")
-        return np.split(times[order], np.cumsum(np.bincount(self.label))[:-1])
+        return np.split(self.sample_index[order], np.cumsum(np.bincount(self.label))[:-1])
 
     def select(self, mask):
         """The spikes of the mask."""
-        return Units(
-            sample_index=self.sample_index[mask], segment_index=self.segment_index[mask], label=self.label[mask]
-        )
-
-    def as_peaks(self):
-        """Structured array with sample_index and segment_index."""
-        out = np.zeros(len(self), dtype=[("sample_index", "int64"), ("segment_index", "int64")])
-        out["sample_index"], out["segment_index"] = self.sample_index, self.segment_index
-        return out
+        return Units(sample_index=self.sample_index[mask], label=self.label[mask])
 
 
-def make_units(sample_index, segment_index, label):
+def make_units(sample_index, label):
     """Units from spikes in any order, labels made 0 to n - 1, those of -1 left out."""
     kept = np.flatnonzero(label >= 0)
-    order = kept[np.lexsort((label[kept], sample_index[kept], segment_index[kept]))]
+    order = kept[np.lexsort((label[kept], sample_index[kept]))]
     _, label = np.unique(label[order], return_inverse=True)
-    return Units(
-        sample_index=sample_index[order].astype("int64"),
-        segment_index=segment_index[order].astype("int64"),
-        label=label,
-    )
+    return Units(sample_index=sample_index[order].astype("int64"), label=label)
 
 
 def curate(recording, spikes, parameters, job_kwargs=None):
@@ -78,9 +64,9 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     Parameters
     ----------
     recording : BaseRecording
-        Preprocessed traces.
+        Preprocessed traces, in one segment.
     spikes : structured array (n_spikes,)
-        `sample_index`, `segment_index` and `cluster_index`.
+        `sample_index` and `cluster_index`.
     parameters : SortingParameters
     job_kwargs : dict, optional
 
@@ -88,18 +74,18 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     -------
     units : Units
     """
-    units = inside(recording, make_units(spikes["sample_index"], spikes["segment_index"], spikes["cluster_index"]))
+    units = inside(recording, make_units(spikes["sample_index"], spikes["cluster_index"]))
     units = drop(units, np.bincount(units.label) < MIN_SPIKES)
     if len(units) == 0:
         return units
     units = units.select(~are_repeats(recording, units, job_kwargs))
     units = drop(units, np.bincount(units.label) < MIN_SPIKES)
-    halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
+    halves = merging.estimate_halves(recording, units.sample_index, units.label, job_kwargs)
     groups, shifts = merge_groups(recording, units, halves)
     labels, sample_shifts = merging.relabel(units.label, groups, shifts)
-    units = make_units(units.sample_index + sample_shifts, units.segment_index, labels)
+    units = make_units(units.sample_index + sample_shifts, labels)
     units = inside(recording, censor(units, recording.sampling_frequency))
-    halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
+    halves = merging.estimate_halves(recording, units.sample_index, units.label, job_kwargs)
     bad = are_no_neurons(recording, units, halves, parameters)
     norms, near = template_norms(halves), merging.are_near(recording, halves)
     bad |= repeats.are_echoes(units, recording.sampling_frequency, norms, near, max_lag_ms=ECHO_MS)
@@ -110,7 +96,7 @@ def curate(recording, spikes, parameters, job_kwargs=None):
 def are_repeats(recording, units, job_kwargs=None):
     """(n_spikes,) bool: spikes of units that are another's spikes found again, and single spikes that are."""
     fs = recording.sampling_frequency
-    halves = merging.estimate_halves(recording, units.as_peaks(), units.label, job_kwargs)
+    halves = merging.estimate_halves(recording, units.sample_index, units.label, job_kwargs)
     norms = template_norms(halves)
     energy = norms**2 * np.bincount(units.label)
     near = merging.are_near(recording, halves)
@@ -122,15 +108,14 @@ def are_repeats(recording, units, job_kwargs=None):
 
 
 def inside(recording, units):
-    """Spikes within their segment only."""
-    ends = np.array([recording.get_num_samples(s) for s in range(recording.get_num_segments())])
-    return units.select((units.sample_index >= 0) & (units.sample_index < ends[units.segment_index]))
+    """Spikes within the recording only."""
+    return units.select((units.sample_index >= 0) & (units.sample_index < recording.get_total_samples()))
 
 
 def drop(units, bad):
     """Units without those of the mask (n_units,)."""
     kept = ~bad[units.label]
-    return make_units(units.sample_index[kept], units.segment_index[kept], units.label[kept])
+    return make_units(units.sample_index[kept], units.label[kept])
 
 
 def censor(units, sampling_frequency):

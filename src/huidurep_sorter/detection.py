@@ -87,11 +87,12 @@ def choose_peaks(recording, peaks, parameters, margin):
     Parameters
     ----------
     recording : BaseRecording
+        Of one segment.
     peaks : structured array (n_peaks,)
     parameters : SortingParameters
         `n_peaks_per_channel` and `seed` are used.
     margin : (int, int)
-        Samples that a peak must keep from the start and the end of its segment.
+        Samples that a peak must keep from the start and the end.
 
     Returns
     -------
@@ -99,9 +100,8 @@ def choose_peaks(recording, peaks, parameters, margin):
         Ascending.
     """
     rng = np.random.default_rng(parameters.seed)
-    ends = np.array([recording.get_num_samples(s) for s in range(recording.get_num_segments())])
     inside = peaks["sample_index"] >= margin[0]
-    inside &= peaks["sample_index"] < ends[peaks["segment_index"]] - margin[1]
+    inside &= peaks["sample_index"] < recording.get_total_samples() - margin[1]
     chosen = []
     for channel in range(recording.get_num_channels()):
         indices = np.flatnonzero(inside & (peaks["channel_index"] == channel))

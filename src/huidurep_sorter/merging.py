@@ -45,6 +45,7 @@ def merge_clusters(recording, peaks, labels, max_difference, job_kwargs=None):
     Parameters
     ----------
     recording : BaseRecording
+        Of one segment.
     peaks : structured array (n_peaks,)
     labels : (n_peaks,) int64
         0 to n_clusters - 1, -1 for none.
@@ -62,7 +63,7 @@ def merge_clusters(recording, peaks, labels, max_difference, job_kwargs=None):
     n_clusters = labels.max(initial=-1) + 1
     if n_clusters < 2:
         return labels, np.zeros(len(labels), dtype="int64")
-    halves = estimate_halves(recording, peaks, labels, job_kwargs)
+    halves = estimate_halves(recording, peaks["sample_index"], labels, job_kwargs)
     allowed = are_near(recording, halves)
     groups, shifts = agglomerate(halves, allowed, max_difference)
     return relabel(labels, groups, shifts)
@@ -76,16 +77,16 @@ def relabel(labels, groups, shifts):
     return new_labels, np.where(kept, shifts[labels], 0)
 
 
-def estimate_halves(recording, peaks, labels, job_kwargs=None) -> HalfTemplates:
-    """Two templates of each cluster, from its even and its odd spikes."""
+def estimate_halves(recording, sample_index, labels, job_kwargs=None) -> HalfTemplates:
+    """Two templates of each cluster, from its even and its odd spikes; those of label -1 are left out."""
     fs = recording.sampling_frequency
     n_before, n_after = (int(round(ms * fs / 1000)) for ms in WINDOW_MS)
     kept = np.flatnonzero(labels >= 0)
-    order = kept[np.lexsort((peaks["sample_index"][kept], peaks["segment_index"][kept], labels[kept]))]
+    order = kept[np.lexsort((sample_index[kept], labels[kept]))]
     counts = np.bincount(labels[kept])
     rank = np.arange(kept.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    spikes = as_spike_vector(peaks["sample_index"][order], 2 * labels[order] + rank % 2, peaks["segment_index"][order])
-    spikes = spikes[np.lexsort((spikes["sample_index"], spikes["segment_index"]))]
+    spikes = as_spike_vector(sample_index[order], 2 * labels[order] + rank % 2)
+    spikes = spikes[np.argsort(spikes["sample_index"], kind="stable")]
     array = average_waveforms(recording, spikes, 2 * counts.size, n_before, n_after, job_kwargs)
     array = array.reshape(counts.size, 2, n_before + n_after, -1)
     array = array * channels_around(recording, array)[:, None, None]

@@ -21,7 +21,7 @@ def find_motion(recording, peaks, parameters, job_kwargs=None):
     Parameters
     ----------
     recording : BaseRecording
-        Preprocessed traces.
+        Preprocessed traces, in one segment.
     peaks : structured array (n_peaks,)
     parameters : SortingParameters
         `apply_motion_correction` and `seed` are used.
@@ -62,8 +62,6 @@ def find_motion(recording, peaks, parameters, job_kwargs=None):
 
 def why_not(recording, peaks):
     """Why motion can't be measured on this recording; None where it can."""
-    if recording.get_num_segments() > 1:
-        return "the recording has several segments"
     if len(recording.get_probes()) > 1:
         return "there are several probes"
     groups = recording.get_channel_groups()

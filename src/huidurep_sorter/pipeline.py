@@ -32,7 +32,7 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     Parameters
     ----------
     recording : BaseRecording
-        With a probe; one or more segments.
+        With a probe; several segments are sorted as one, end to end.
     parameters : SortingParameters
     folder : str or Path, optional
         Where preprocessed traces may be cached and intermediate arrays saved.
@@ -46,7 +46,7 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     sorting : NumpySorting
         With unit properties; empty, with a warning, where no spike is found.
     """
-    from spikeinterface.core import fix_job_kwargs
+    from spikeinterface.core import NumpySorting, concatenate_recordings, fix_job_kwargs, split_sorting
 
     parameters.check()
     folder = None if folder is None else Path(folder)
@@ -54,6 +54,14 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     if min(recording.get_num_samples(s) for s in range(recording.get_num_segments())) == 0:
         return empty_sorting(recording, "the recording is empty")
     lazy = prepare(recording, parameters)
+    if recording.get_num_segments() == 1:
+        return sort_segment(lazy, parameters, folder, verbose, job_kwargs)
+    sorting = sort_segment(concatenate_recordings([lazy]), parameters, folder, verbose, job_kwargs)
+    return NumpySorting.from_sorting(split_sorting(sorting, [recording]), with_metadata=True)
+
+
+def sort_segment(lazy, parameters, folder=None, verbose=False, job_kwargs=None):
+    """Units of a recording of one segment in units of noise."""
     with cached(lazy, parameters, folder, job_kwargs) as prepared:
         noise_levels, peaks = detect(prepared, parameters, job_kwargs)
         with stage("motion"):

@@ -25,6 +25,7 @@ def refine_templates(recording, templates, peaks, labels, noise_levels, paramete
     Parameters
     ----------
     recording : BaseRecording
+        Of one segment.
     templates : Templates
         Cleaned; unit ids are the labels.
     peaks : structured array (n_peaks,)
@@ -44,9 +45,9 @@ def refine_templates(recording, templates, peaks, labels, noise_levels, paramete
     if not wanted.any():
         return templates
     found = match_part(recording, templates, noise_levels, parameters, job_kwargs)
-    borrowed, units = borrow(recording, found, wanted, parameters.seed, job_kwargs)
-    more = np.zeros(len(borrowed), dtype=peaks.dtype)
-    more["sample_index"], more["segment_index"] = borrowed["sample_index"], borrowed["segment_index"]
+    samples, units = borrow(recording, found, wanted, parameters.seed, job_kwargs)
+    more = np.zeros(len(samples), dtype=peaks.dtype)
+    more["sample_index"] = samples
     array = templates.get_dense_templates()
     more["channel_index"] = (array**2).sum(axis=1).argmax(axis=1)[units]
     logger.info("%d of %d templates are noisy and borrow %d spikes", (wanted > 0).sum(), len(wanted), len(more))
@@ -68,27 +69,22 @@ def match_part(recording, templates, noise_levels, parameters, job_kwargs=None):
     from spikeinterface.core import append_recordings
 
     slices = spread_slices(recording)
-    part = append_recordings([recording.select_segments([s]).frame_slice(start, stop) for s, start, stop in slices])
+    part = append_recordings([recording.frame_slice(start, stop) for start, stop in slices])
     spikes = find_spikes(part, templates, noise_levels, parameters, job_kwargs)
-    segment, start, stop = np.array(slices).T[:, spikes["segment_index"]]
+    start, stop = np.array(slices).T[:, spikes["segment_index"]]
     spikes["sample_index"] += start
-    spikes["segment_index"] = segment
+    spikes["segment_index"] = 0
     inside = (spikes["sample_index"] >= start + templates.nbefore) & (spikes["sample_index"] < stop - templates.nafter)
     return spikes[inside]
 
 
 def spread_slices(recording):
-    """(segment, first sample, last sample + 1) of slices spread evenly, the whole recording where it is short."""
-    fs = recording.sampling_frequency
-    durations = np.array([recording.get_num_samples(s) for s in range(recording.get_num_segments())])
-    if durations.sum() <= PART_S * fs:
-        return [(s, 0, int(n)) for s, n in enumerate(durations)]
-    slices = []
-    for segment, n in enumerate(durations):
-        n_slices = max(int(round(PART_S / SLICE_S * n / durations.sum())), 1)
-        length = min(int(SLICE_S * fs), int(n))
-        slices += [(segment, int(a), int(a) + length) for a in np.linspace(0, n - length, n_slices)]
-    return slices
+    """(first sample, last sample + 1) of slices spread evenly, the whole recording where it is short."""
+    n, fs = recording.get_total_samples(), recording.sampling_frequency
+    if n <= PART_S * fs:
+        return [(0, n)]
+    length = int(SLICE_S * fs)
+    return [(int(a), int(a) + length) for a in np.linspace(0, n - length, int(PART_S / SLICE_S))]
 
 
 def borrow(recording, spikes, wanted, seed, job_kwargs=None):
@@ -104,14 +100,13 @@ def borrow(recording, spikes, wanted, seed, job_kwargs=None):
 
     Returns
     -------
-    spikes : structured array (n_borrowed,)
-    units : (n_borrowed,) int64
-        Index of the template of each.
+    samples, units : (n_borrowed,) int64
+        Where each is, and the index of its template.
     """
     if len(spikes) == 0:
-        return spikes, np.zeros(0, dtype="int64")
+        return np.zeros(0, dtype="int64"), np.zeros(0, dtype="int64")
     names = np.unique(spikes["cluster_index"])
-    units = curation.make_units(spikes["sample_index"], spikes["segment_index"], spikes["cluster_index"])
+    units = curation.make_units(spikes["sample_index"], spikes["cluster_index"])
     owner = names[units.label]
     free = ~curation.are_repeats(recording, units, job_kwargs)
     rng = np.random.default_rng(seed)
@@ -120,4 +115,4 @@ def borrow(recording, spikes, wanted, seed, job_kwargs=None):
         own = np.flatnonzero(free & (owner == unit))
         chosen.append(own if own.size <= wanted[unit] else rng.choice(own, wanted[unit], replace=False))
     chosen = np.concatenate(chosen)
-    return units.as_peaks()[chosen], owner[chosen]
+    return units.sample_index[chosen], owner[chosen]

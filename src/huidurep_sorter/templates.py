@@ -12,6 +12,7 @@ def estimate_templates(recording, peaks, labels, parameters, job_kwargs=None):
     Parameters
     ----------
     recording : BaseRecording
+        Of one segment.
     peaks : structured array (n_peaks,)
     labels : (n_peaks,) int64
         0 to n_units - 1; peaks of label -1 are left out.
@@ -31,8 +32,8 @@ def estimate_templates(recording, peaks, labels, parameters, job_kwargs=None):
     if not kept.any():
         return None
     peaks, unit_ids = peaks[kept], np.unique(labels[kept])
-    spikes = as_spike_vector(peaks["sample_index"], np.searchsorted(unit_ids, labels[kept]), peaks["segment_index"])
-    order = np.lexsort((spikes["sample_index"], spikes["segment_index"]))
+    spikes = as_spike_vector(peaks["sample_index"], np.searchsorted(unit_ids, labels[kept]))
+    order = np.argsort(spikes["sample_index"], kind="stable")
     spikes, peaks = spikes[order], peaks[order]
     sparsity, _ = compute_sparsity_from_peaks_and_label(
         peaks, spikes["unit_index"], unit_ids, recording, parameters.template_radius_um
@@ -64,7 +65,7 @@ def average_waveforms(recording, spikes, n_units, n_before, n_after, job_kwargs=
     ----------
     recording : BaseRecording
     spikes : structured array (n_spikes,)
-        SpikeInterface's spike vector, ordered by segment and sample.
+        SpikeInterface's spike vector, ordered by sample.
     n_units : int
     n_before, n_after : int
         Samples.
@@ -96,14 +97,13 @@ def same_shank(recording, channel_indices, unit_indices, n_units):
     return mask
 
 
-def as_spike_vector(sample_indices, unit_indices, segment_indices):
-    """SpikeInterface's spike vector from its three columns."""
+def as_spike_vector(sample_indices, unit_indices):
+    """SpikeInterface's spike vector, of one segment."""
     from spikeinterface.core.base import minimum_spike_dtype
 
     spikes = np.zeros(len(sample_indices), dtype=minimum_spike_dtype)
     spikes["sample_index"] = sample_indices
     spikes["unit_index"] = unit_indices
-    spikes["segment_index"] = segment_indices
     return spikes
 
 
@@ -165,7 +165,7 @@ def find_spikes(recording, templates, noise_levels, parameters, job_kwargs=None)
     Returns
     -------
     spikes : structured array (n_spikes,)
-        `sample_index`, `cluster_index` (into the templates), `segment_index`; ordered by segment and sample.
+        `sample_index`, `cluster_index` (into the templates), `segment_index`; ordered by sample, in each segment.
     """
     from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 

@@ -19,7 +19,7 @@ def measure(recording, units, noise_levels, peaks, features, job_kwargs=None):
     Parameters
     ----------
     recording : BaseRecording
-        Preprocessed traces.
+        Preprocessed traces, in one segment.
     units : Units
         At least one.
     noise_levels : (n_channels,) float
@@ -66,7 +66,7 @@ def as_sorting(units, properties, sampling_frequency):
     """NumpySorting of units, ids 0 to n_units - 1, with their properties."""
     from spikeinterface.core import NumpySorting
 
-    vector = as_spike_vector(units.sample_index, units.label, units.segment_index)
+    vector = as_spike_vector(units.sample_index, units.label)
     sorting = NumpySorting(vector, sampling_frequency, np.arange(units.label.max() + 1))
     for name, values in properties.items():
         sorting.set_property(name, values)
@@ -75,7 +75,7 @@ def as_sorting(units, properties, sampling_frequency):
 
 def mean_waveforms(recording, units, job_kwargs=None):
     """(n_units, n_samples, n_channels) float32."""
-    spikes = as_spike_vector(units.sample_index, units.label, units.segment_index)
+    spikes = as_spike_vector(units.sample_index, units.label)
     n_before, n_after = (int(round(ms * recording.sampling_frequency / 1000)) for ms in WINDOW_MS)
     return average_waveforms(recording, spikes, units.label.max() + 1, n_before, n_after, job_kwargs)
 
@@ -98,12 +98,10 @@ def spike_amplitudes(recording, units, main, chunk_s=5.0):
     """Size of the trace at each spike on the main channel of its unit, (n_spikes,) float32."""
     chunk = int(chunk_s * recording.sampling_frequency)
     out = np.zeros(len(units), dtype="float32")
-    key = units.segment_index * 2**40 + units.sample_index // chunk
-    starts = np.flatnonzero(np.diff(key, prepend=-1))
-    for first, last in zip(starts, [*starts[1:], len(key)], strict=True):
-        segment, start = int(units.segment_index[first]), int(units.sample_index[first])
-        stop = int(units.sample_index[last - 1]) + 1
-        traces = recording.get_traces(segment_index=segment, start_frame=start, end_frame=stop)
+    starts = np.flatnonzero(np.diff(units.sample_index // chunk, prepend=-1))
+    for first, last in zip(starts, [*starts[1:], len(units)], strict=True):
+        start, stop = int(units.sample_index[first]), int(units.sample_index[last - 1]) + 1
+        traces = recording.get_traces(start_frame=start, end_frame=stop)
         out[first:last] = np.abs(traces[units.sample_index[first:last] - start, main[units.label[first:last]]])
     return out
 
@@ -118,13 +116,10 @@ def amplitude_cutoff(amplitudes):
 def presence_ratios(recording, units):
     """Fraction of the stretches of 10 s in which each unit fires, (n_units,)."""
     bin_size = PRESENCE_BIN_S * recording.sampling_frequency
-    n_bins = [
-        max(int(np.ceil(recording.get_num_samples(s) / bin_size)), 1) for s in range(recording.get_num_segments())
-    ]
-    offsets = np.concatenate([[0], np.cumsum(n_bins)])
-    bins = offsets[units.segment_index] + (units.sample_index // bin_size).astype("int64")
+    n_bins = int(np.ceil(recording.get_total_samples() / bin_size))
+    bins = (units.sample_index // bin_size).astype("int64")
     pairs = np.unique(np.column_stack([units.label, bins]), axis=0)
-    return np.bincount(pairs[:, 0], minlength=units.label.max() + 1) / offsets[-1]
+    return np.bincount(pairs[:, 0], minlength=units.label.max() + 1) / n_bins
 
 
 def confidences(units, main, peaks, features, recording):
@@ -154,13 +149,12 @@ def owners(units, main, peaks, recording, reach_um=75.0):
     """
     locations = recording.get_channel_locations()[:, :2]
     reach = int(MATCH_MS * recording.sampling_frequency / 1000)
-    times = peaks["sample_index"] + peaks["segment_index"].astype("int64") * 2**40
     best, owner = np.full(len(peaks), np.inf), np.full(len(peaks), -1)
     for label, train in enumerate(units.trains()):
         near = np.flatnonzero(
             np.linalg.norm(locations[peaks["channel_index"]] - locations[main[label]], axis=1) <= reach_um
         )
-        before, after = lags_to_nearest(times[near], train).T
+        before, after = lags_to_nearest(peaks["sample_index"][near], train).T
         lag = np.where(-before <= after, before, after)
         counts = np.bincount(lag[np.abs(lag) <= 2 * reach] + 2 * reach, minlength=4 * reach + 1)
         away = np.abs(lag - (np.convolve(counts, np.ones(3), "same").argmax() - 2 * reach))
