@@ -158,7 +158,7 @@ def merge_groups(recording, units, halves):
 
 
 FRAGMENT_DIFFERENCE = 0.5
-SIMILAR = ((0.3, 0.6), (0.6, 0.35))  # templates that differ by less: at most so many of the pairs expected by chance
+SIMILAR = ((0.3, 0.6), (0.5, 0.35))  # templates that differ by less: at most so many of the pairs expected by chance
 
 
 def pair_ratio(train_a, train_b, sampling_frequency, duration):
