@@ -79,8 +79,13 @@ def relabel(labels, groups, shifts):
 
 def estimate_halves(recording, sample_index, labels, job_kwargs=None) -> HalfTemplates:
     """Two templates of each cluster, from its even and its odd spikes; those of label -1 are left out."""
-    fs = recording.sampling_frequency
-    n_before, n_after = (int(round(ms * fs / 1000)) for ms in WINDOW_MS)
+    array = average_halves(recording, sample_index, labels, job_kwargs)
+    return near_halves(recording, array, np.bincount(labels[labels >= 0]))
+
+
+def average_halves(recording, sample_index, labels, job_kwargs=None):
+    """Mean waveforms of each cluster's even and odd spikes, (n_clusters, 2, n_samples, n_channels) float32."""
+    n_before, n_after = (int(round(ms * recording.sampling_frequency / 1000)) for ms in WINDOW_MS)
     kept = np.flatnonzero(labels >= 0)
     order = kept[np.lexsort((sample_index[kept], labels[kept]))]
     counts = np.bincount(labels[kept])
@@ -88,9 +93,13 @@ def estimate_halves(recording, sample_index, labels, job_kwargs=None) -> HalfTem
     spikes = as_spike_vector(sample_index[order], 2 * labels[order] + rank % 2)
     spikes = spikes[np.argsort(spikes["sample_index"], kind="stable")]
     array = average_waveforms(recording, spikes, 2 * counts.size, n_before, n_after, job_kwargs)
-    array = array.reshape(counts.size, 2, n_before + n_after, -1)
-    array = array * channels_around(recording, array)[:, None, None]
-    return as_halves(array, counts, int(round(MAX_LAG_MS * fs / 1000)))
+    return array.reshape(counts.size, 2, n_before + n_after, -1)
+
+
+def near_halves(recording, array, counts) -> HalfTemplates:
+    """From the mean waveforms of halves, on the channels around each cluster."""
+    max_lag = int(round(MAX_LAG_MS * recording.sampling_frequency / 1000))
+    return as_halves(array * channels_around(recording, array)[:, None, None], counts, max_lag)
 
 
 def channels_around(recording, array):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from huidurep_sorter.curation import violation_ratio
-from huidurep_sorter.merging import MAX_DISTANCE_UM, WINDOW_MS
+from huidurep_sorter.curation import template_norms, violation_ratio
+from huidurep_sorter.merging import average_halves, near_halves
 from huidurep_sorter.repeats import lags_to_nearest
 from huidurep_sorter.snippets import channels_within
-from huidurep_sorter.templates import as_spike_vector, average_waveforms
+from huidurep_sorter.templates import as_spike_vector
 
 PRESENCE_BIN_S = 10.0
 N_NEIGHBOURS = 10
@@ -37,7 +37,8 @@ def measure(recording, units, noise_levels, peaks, features, job_kwargs=None):
         `confidence` (0 to 1: how many of the nearest spikes, by features, are of the same unit), `x`, `y` (um),
         `main_channel_id`, `group`.
     """
-    waveforms = mean_waveforms(recording, units, job_kwargs)
+    array = average_halves(recording, units.sample_index, units.label, job_kwargs)
+    waveforms = array.mean(axis=1)
     size = np.abs(waveforms).max(axis=1)
     main = size.argmax(axis=1)
     fs, n_total = recording.sampling_frequency, recording.get_total_samples()
@@ -48,7 +49,7 @@ def measure(recording, units, noise_levels, peaks, features, job_kwargs=None):
     return {
         "snr": (size / np.maximum(noise_levels, 1e-9)).max(axis=1),
         "amplitude": size.max(axis=1),
-        "template_norm": template_norms(recording, waveforms, main, counts),
+        "template_norm": template_norms(near_halves(recording, array, counts)),
         "n_spikes": counts,
         "firing_rate": counts / (n_total / fs),
         "refractory_violations": np.array([violation_ratio(train, fs, n_total)[0] for train in trains]),
@@ -71,20 +72,6 @@ def as_sorting(units, properties, sampling_frequency):
     for name, values in properties.items():
         sorting.set_property(name, values)
     return sorting
-
-
-def mean_waveforms(recording, units, job_kwargs=None):
-    """(n_units, n_samples, n_channels) float32."""
-    spikes = as_spike_vector(units.sample_index, units.label)
-    n_before, n_after = (int(round(ms * recording.sampling_frequency / 1000)) for ms in WINDOW_MS)
-    return average_waveforms(recording, spikes, units.label.max() + 1, n_before, n_after, job_kwargs)
-
-
-def template_norms(recording, waveforms, main, counts):
-    """Norm of each unit's template on the channels around, without the part that noise adds, (n_units,)."""
-    near = channels_within(recording, MAX_DISTANCE_UM)[main]
-    energy = ((waveforms.astype("float64") ** 2).sum(axis=1) * near).sum(axis=1)
-    return np.sqrt(np.maximum(energy - waveforms.shape[1] * near.sum(axis=1) / counts, 0))
 
 
 def locate_units(recording, waveforms, main, radius_um=75.0):
