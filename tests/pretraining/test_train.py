@@ -1,6 +1,7 @@
 """Whole training runs, tiny ones."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,25 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(trained, tmp_path, monk
     ours, theirs = load_encoder(path, "cpu").model.state_dict(), load_encoder(again, "cpu").model.state_dict()
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name])
+
+
+def test_the_result_may_lie_between_the_trained_and_the_first_weights(trained, tmp_path):
+    run, path = trained
+    config = read_config(run.parent / "config.yaml")
+    found = {}
+    for share in (0.0, 0.25):
+        folder = tmp_path / str(share)
+        folder.mkdir()
+        (folder / "data").symlink_to(run / "data")
+        training = replace(config.training, n_steps=3, init_share=share)
+        result = pretrain(replace(config, training=training), folder, init=path, device="cpu")
+        found[share] = load_encoder(result, "cpu").model
+    first = load_encoder(path, "cpu").model.state_dict()
+    for name, trained_weights in found[0.0].named_parameters():
+        expected = 0.75 * trained_weights + 0.25 * first[name]
+        torch.testing.assert_close(dict(found[0.25].named_parameters())[name], expected)
+    with pytest.raises(ValueError, match="init_share"):
+        pretrain(replace(config, training=training), tmp_path / "nothing", device="cpu")
 
 
 def test_a_folder_belongs_to_one_configuration(trained, tmp_path, footprint_file):

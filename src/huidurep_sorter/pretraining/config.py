@@ -24,7 +24,11 @@ class DataConfig:
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """The loss is same_neuron_weight * supervised contrast + contrast_weight * InfoNCE + alpha * reconstruction
-    + distillation_weight * distance from the `teacher` (weights, as in `load_encoder`)."""
+    + distillation_weight * distance from the `teacher` (weights, as in `load_encoder`).
+
+    `init_share` averages the trained weights with those that training started from, of which it is the share: what
+    two runs learned of different neurons carries over better to others (Wortsman et al. 2022, arXiv 2109.01903).
+    """
 
     n_steps: int = 6000
     learning_rate: float = 1e-3
@@ -39,6 +43,7 @@ class TrainingConfig:
     alpha: float = 0.3
     teacher: str | None = None
     distillation_weight: float = 0.0
+    init_share: float = 0.0
     log_every: int = 20
     validate_every: int = 500
     checkpoint_every: int = 250
@@ -46,6 +51,8 @@ class TrainingConfig:
     def __post_init__(self):
         if (self.teacher is None) != (self.distillation_weight == 0):
             raise ValueError("distillation takes both: the name of a teacher, and a distillation_weight above 0")
+        if not 0 <= self.init_share < 1:
+            raise ValueError(f"init_share must be at least 0 and below 1, not {self.init_share}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,9 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     device = choose_device(device)
-    encoder = None
+    encoder, share = None, config.training.init_share
+    if share and init is None:
+        raise ValueError("init_share averages with the weights that training starts from: name them with init")
     if init is not None:
         encoder = load_encoder(init, "cpu").model
         if can_grow(encoder, config.encoder):
@@ -71,7 +73,11 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
     with torch.random.fork_rng():  # the initial weights come from the seed; the caller's generator is left alone
         torch.manual_seed(config.seed)
         model = ContrastiveModel(encoder or HuiduRep(config.encoder)).to(device)
+    initial = [p.detach().clone() for p in model.encoder.parameters()]
     _train(model, teacher, training, validation, config, folder, device, verbose)
+    with torch.no_grad():
+        for trained, first in zip(model.encoder.parameters(), initial, strict=True):
+            trained.lerp_(first, share)
     path = folder / f"{config.name}.safetensors"
     save_encoder(model.encoder, path, training=_provenance(config))
     return path
