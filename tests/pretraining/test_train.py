@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from huidurep_sorter import load_encoder
 from huidurep_sorter.pretraining.config import read_config
@@ -127,6 +128,9 @@ def test_a_deeper_encoder_grows_from_a_trained_one_and_learns_from_it(trained, t
     config = read_config(tmp_path / "config.yaml")
     path = pretrain(config, tmp_path / "run", init=trained[1], device="cpu")
     assert load_encoder(path, "cpu").config.n_layers == 3
+    with safe_open(path, framework="pt") as f:
+        training = f.metadata()["training"]
+    assert '"teacher": "tiny.safetensors"' in training and str(trained[0]) not in training
     values = read_log(tmp_path / "run", "distillation")
     assert np.mean(values[-2:]) < 5.0 * 0.5  # of at most 4: close to the teacher from the start, and stays so
 

@@ -84,8 +84,11 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
 
 
 def _provenance(config):
-    """What a file of weights says of its training: all but where the data lay."""
-    return json.dumps({name: value for name, value in asdict(config).items() if name not in ("data", "encoder")})
+    """What a file of weights says of its training: all but where the data and the teacher lay."""
+    values = {name: value for name, value in asdict(config).items() if name not in ("data", "encoder")}
+    teacher = config.training.teacher
+    values["training"]["teacher"] = teacher and Path(teacher).name
+    return json.dumps(values)
 
 
 def prepare_data(config, folder, verbose=False):
