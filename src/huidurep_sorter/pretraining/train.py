@@ -77,7 +77,7 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
     _train(model, teacher, training, validation, config, folder, device, verbose)
     with torch.no_grad():
         for trained, first in zip(model.encoder.parameters(), initial, strict=True):
-            trained.lerp_(first, share)
+            trained.mul_(1 - share).add_(first, alpha=share)
     path = folder / f"{config.name}.safetensors"
     save_encoder(model.encoder, path, training=_provenance(config))
     return path
