@@ -151,13 +151,12 @@ def merge_groups(recording, units, halves):
             ratio, expected = pair_ratio(trains[a], trains[b], fs, duration)
             most = next(r for d, r in SIMILAR if difference[b] < d)
             is_fragment = 5 * min(counts[a], counts[b]) < max(counts[a], counts[b])
-            unsure = FRAGMENT_DIFFERENCE if is_fragment else SIMILAR[0][0]
-            same = ratio < most if expected >= MIN_EXPECTED_PAIRS else difference[b] < unsure
+            alike = is_fragment or difference[b] < SIMILAR[0][0]
+            same = ratio < most if expected >= MIN_EXPECTED_PAIRS else alike
             allowed[a, b] = allowed[b, a] = same
     return merging.agglomerate(halves, allowed, SIMILAR[-1][0])
 
 
-FRAGMENT_DIFFERENCE = 0.5
 SIMILAR = ((0.3, 0.6), (0.5, 0.35))  # templates that differ by less: at most so many of the pairs expected by chance
 
 

@@ -55,12 +55,13 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
     weights : Path
         The trained encoder, for `load_encoder`.
     """
+    share = config.training.init_share
+    if share and init is None:
+        raise ValueError("init_share averages with the weights that training starts from: name them with init")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     device = choose_device(device)
-    encoder, share = None, config.training.init_share
-    if share and init is None:
-        raise ValueError("init_share averages with the weights that training starts from: name them with init")
+    encoder = None
     if init is not None:
         encoder = load_encoder(init, "cpu").model
         if can_grow(encoder, config.encoder):
