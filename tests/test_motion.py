@@ -44,6 +44,7 @@ def test_the_obstacle_is_named(recording, n_peaks, word):
 def test_a_dense_probe_with_many_spikes_has_no_obstacle():
     assert motion.why_not(recording_on(), np.zeros(1000)) is None
     assert motion.why_not(recording_on(groups=np.arange(64) % 2), np.zeros(1000)) is None  # two shanks
+    assert motion.why_not(recording_on(n_channels=16, pitch_um=25.0), np.zeros(1000)) is None
 
 
 def test_the_extent_is_that_of_the_depth_that_moves_most():

@@ -261,7 +261,7 @@ def test_no_spike_gives_an_empty_sorting_and_a_warning(quick, tetrode, tmp_path,
 
 
 def test_silent_last_segment_is_kept(tetrode, quick, tmp_path, monkeypatch):
-    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", one_unit_sorting)
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_segment", one_unit_sorting)
     recording = append_recordings([tetrode[0]] * 3)
     sorting = run_sorter("huidurep", recording, folder=tmp_path / "out", **quick)
     counts = [len(sorting.get_unit_spike_train("0", segment_index=s)) for s in range(3)]

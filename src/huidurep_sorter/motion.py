@@ -6,9 +6,9 @@ import numpy as np
 
 logger = logging.getLogger("huidurep_sorter")
 
-MIN_CHANNELS = 24
+MIN_CHANNELS = 16
 MAX_PITCH_UM = 45.0  # contacts farther apart along the probe can't tell a small motion
-MIN_SPAN_UM = 150.0
+MIN_SPAN_UM = 100.0
 MIN_PEAKS_PER_SECOND = 20
 MIN_MOTION_UM = 4.0  # between the 5th and 95th percentile of time
 MIN_AGREEMENT = 0.6  # on short probes more is measured by mistake than most tissue moves, but not twice the same

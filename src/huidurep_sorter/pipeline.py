@@ -57,7 +57,18 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     if recording.get_num_segments() == 1:
         return sort_segment(lazy, parameters, folder, verbose, job_kwargs)
     sorting = sort_segment(concatenate_recordings([lazy]), parameters, folder, verbose, job_kwargs)
-    return NumpySorting.from_sorting(split_sorting(sorting, [recording]), with_metadata=True)
+    sorting = NumpySorting.from_sorting(split_sorting(sorting, [recording]), with_metadata=True)
+    add_silent_segments(sorting, recording.get_num_segments())
+    return sorting
+
+
+def add_silent_segments(sorting, n_segments):
+    """Complete a `NumpySorting`, which counts segments only up to that of its last spike."""
+    from spikeinterface.core.numpyextractors import SpikeVectorSortingSegment
+
+    spikes = sorting.to_spike_vector()
+    for segment_index in range(sorting.get_num_segments(), n_segments):
+        sorting.add_sorting_segment(SpikeVectorSortingSegment(spikes, segment_index, sorting.unit_ids))
 
 
 def sort_segment(lazy, parameters, folder=None, verbose=False, job_kwargs=None):

@@ -101,7 +101,6 @@ class HuidurepSorter(BaseSorter):
                 verbose=verbose,
                 job_kwargs=job_kwargs,
             )
-            add_silent_segments(sorting, recording.get_num_segments())
             save_whole(sorting, sorter_output_folder / "sorting")
             n_spikes = sorting.to_spike_vector().size
             logger.info("%d units, %d spikes", len(sorting.unit_ids), n_spikes)
@@ -139,19 +138,12 @@ def check_encoder(parameters):
         load_encoder(parameters.weights, device="cpu")
 
 
-def add_silent_segments(sorting, n_segments):
-    """Complete a `NumpySorting`, which counts segments only up to that of its last spike."""
-    from spikeinterface.core.numpyextractors import SpikeVectorSortingSegment
-
-    spikes = sorting.to_spike_vector()
-    for segment_index in range(sorting.get_num_segments(), n_segments):
-        sorting.add_sorting_segment(SpikeVectorSortingSegment(spikes, segment_index, sorting.unit_ids))
-
-
 def with_integer_ids(empty_sorting):
     """A sorting without units, whose ids SpikeInterface's comparisons accept: loading makes them floats."""
     import numpy as np
     from spikeinterface.core import NumpySorting
+
+    from .pipeline import add_silent_segments
 
     spikes = empty_sorting.to_spike_vector()
     sorting = NumpySorting(spikes, empty_sorting.sampling_frequency, np.array([], dtype="int64"))
