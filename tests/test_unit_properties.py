@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
-from huidurep_sorter import curation, unit_properties
+from huidurep_sorter import unit_properties
+from huidurep_sorter.units import make_units
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def spikes():
     peaks["sample_index"], peaks["channel_index"] = np.concatenate([times, others]), 1
     features = rng.normal(size=(400, 8))
     features[:200][labels == 0] = [5.0] * 8 + 0.1 * rng.normal(size=(100, 8))
-    units = curation.make_units(times, labels)
+    units = make_units(times, labels)
     return recording, units, peaks, features.astype("float32")
 
 
@@ -35,7 +36,7 @@ def test_confidence_is_the_share_of_own_neighbours(spikes):
 
 def test_confidence_is_the_same_where_spikes_lie_beside_their_peaks(spikes):
     recording, units, peaks, features = spikes
-    late = curation.make_units(units.sample_index + 12, units.label)
+    late = make_units(units.sample_index + 12, units.label)
     found, expected = (
         unit_properties.confidences(u, np.array([1, 1]), peaks, features, recording) for u in (late, units)
     )

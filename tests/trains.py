@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from huidurep_sorter import curation
+from huidurep_sorter.units import make_units
 
 FS = 30000.0
 DURATION = int(100 * FS)
@@ -18,4 +18,4 @@ def poisson(rate_hz, seed, refractory_ms=0.0):
 def units(*trains):
     samples = np.concatenate(trains)
     labels = np.repeat(np.arange(len(trains)), [len(t) for t in trains])
-    return curation.make_units(samples, labels)
+    return make_units(samples, labels)

@@ -6,7 +6,7 @@ spikes are noisy; so each is estimated twice, from every other spike, and its en
 to which noise adds nothing on average.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class HalfTemplates:
     shifts: np.ndarray
     lags: np.ndarray
     counts: np.ndarray
+
+    def select(self, mask):
+        """Those of the clusters of the mask."""
+        return replace(self, coefficients=self.coefficients[mask], counts=self.counts[mask])
 
 
 def merge_clusters(recording, peaks, labels, max_difference, job_kwargs=None):
@@ -130,6 +134,12 @@ def _shifted(basis, lag):
     return out
 
 
+def template_norms(halves):
+    """Norm of each template in units of noise, without the part that noise adds, (n_units,)."""
+    energy = (halves.coefficients[:, 0] * halves.coefficients[:, 1]).sum(axis=(1, 2))
+    return np.sqrt(np.maximum(energy, 0))
+
+
 def are_near(recording, halves):
     """(n_clusters, n_clusters) bool: of the same shank and with near main channels."""
     energy = (halves.coefficients.mean(axis=1) ** 2).sum(axis=1)
@@ -154,7 +164,7 @@ def differences(halves, index):
     best = product.argmax(axis=1)
     squared = energy + energy[index] - 2 * product.max(axis=1)
     difference = np.sqrt(np.maximum(squared, 0) / np.maximum(energy, energy[index]))
-    return difference, halves.lags[best]
+    return difference, -halves.lags[best]
 
 
 def agglomerate(halves, allowed, max_difference):
@@ -189,7 +199,7 @@ def agglomerate(halves, allowed, max_difference):
         if counts[a] < counts[b]:
             a, b = b, a
         move = lag[a, b]
-        shift_matrix = halves.shifts[np.flatnonzero(halves.lags == -move)[0]]
+        shift_matrix = halves.shifts[np.flatnonzero(halves.lags == move)[0]]
         moved = np.einsum("kj,hjc->hkc", shift_matrix, coefficients[b])
         coefficients[a] = (counts[a] * coefficients[a] + counts[b] * moved) / (counts[a] + counts[b])
         counts[a] += counts[b]

@@ -20,6 +20,7 @@ from huidurep_sorter import (
     unit_properties,
 )
 from huidurep_sorter.preprocessing import preprocess
+from huidurep_sorter.units import drop
 
 logger = logging.getLogger("huidurep_sorter")
 
@@ -170,7 +171,7 @@ def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verb
         sure = curation.are_sure(properties, parameters.min_confidence)
         if not sure.any():
             return empty_sorting(recording, "no unit is distinct enough from others")
-        units, properties = curation.drop(units, ~sure), {name: value[sure] for name, value in properties.items()}
+        units, properties = drop(units, ~sure), {name: value[sure] for name, value in properties.items()}
         return unit_properties.as_sorting(units, properties, recording.sampling_frequency)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from huidurep_sorter import curation
 from huidurep_sorter.templates import clean, count_peaks, estimate_templates, find_spikes, noise_energy
+from huidurep_sorter.units import make_units
 
 logger = logging.getLogger("huidurep_sorter")
 
@@ -106,7 +107,7 @@ def borrow(recording, spikes, wanted, seed, job_kwargs=None):
     if len(spikes) == 0:
         return np.zeros(0, dtype="int64"), np.zeros(0, dtype="int64")
     names = np.unique(spikes["cluster_index"])
-    units = curation.make_units(spikes["sample_index"], spikes["cluster_index"])
+    units = make_units(spikes["sample_index"], spikes["cluster_index"])
     owner = names[units.label]
     free = ~curation.are_repeats(recording, units, job_kwargs)
     rng = np.random.default_rng(seed)

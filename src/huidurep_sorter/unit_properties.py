@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from huidurep_sorter.curation import template_norms, violation_ratio
-from huidurep_sorter.merging import average_halves, near_halves
+from huidurep_sorter.merging import average_halves, near_halves, template_norms
+from huidurep_sorter.refractoriness import violation_ratio
 from huidurep_sorter.repeats import lags_to_nearest
 from huidurep_sorter.snippets import channels_within
 from huidurep_sorter.templates import as_spike_vector
+from huidurep_sorter.units import count_presence
 
-PRESENCE_BIN_S = 10.0
 N_NEIGHBOURS = 10
 MATCH_MS = 0.3
 
@@ -102,11 +102,7 @@ def amplitude_cutoff(amplitudes):
 
 def presence_ratios(recording, units):
     """Fraction of the stretches of 10 s in which each unit fires, (n_units,)."""
-    bin_size = PRESENCE_BIN_S * recording.sampling_frequency
-    n_bins = int(np.ceil(recording.get_total_samples() / bin_size))
-    bins = (units.sample_index // bin_size).astype("int64")
-    pairs = np.unique(np.column_stack([units.label, bins]), axis=0)
-    return np.bincount(pairs[:, 0], minlength=units.label.max() + 1) / n_bins
+    return (count_presence(recording, units) > 0).mean(axis=1)
 
 
 def confidences(units, main, peaks, features, recording):

@@ -1,0 +1,72 @@
+"""Units that drift took apart, and units that it did not."""
+
+import numpy as np
+import pytest
+from spikeinterface.core import NumpyRecording
+
+from huidurep_sorter import fragments, merging
+from tests.trains import DURATION, FS, poisson, units
+
+REFRACTORY_MS = 3.0
+TEMPLATE = np.stack([np.diff(np.exp(-0.5 * ((np.arange(61) - 24 - lag) / 4.0) ** 2)) for lag in (0, 3)])
+
+
+@pytest.fixture
+def recording():
+    recording = NumpyRecording([np.zeros((DURATION, 4), dtype="float32")], FS)
+    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(4)]))
+    return recording
+
+
+def templates_at(*places):
+    """Halves of templates of one neuron, seen at channel 0 (place 0) to at channel 1 (place 1)."""
+    array = np.zeros((len(places), 2, 60, 4))
+    for unit, place in enumerate(places):
+        array[unit, :, :, 0], array[unit, :, :, 1] = (1 - place) * TEMPLATE[0], place * TEMPLATE[0]
+    return merging.as_halves(10 * array, [100] * len(places), max_lag=10)
+
+
+def in_turns(n_turns, n_fragments=2):
+    """A neuron of 20 Hz, cut into fragments that take turns."""
+    train = poisson(20, 0, refractory_ms=REFRACTORY_MS)
+    turn = train * n_turns // DURATION % n_fragments
+    return units(*(train[turn == fragment] for fragment in range(n_fragments)))
+
+
+def groups_of(recording, spikes, halves):
+    groups, _ = fragments.join(recording, spikes, halves)
+    return len(np.unique(groups))
+
+
+def test_fragments_that_take_turns_are_joined(recording):
+    assert groups_of(recording, in_turns(4), templates_at(0.0, 0.35)) == 1
+
+
+def test_a_chain_is_joined_though_its_ends_differ(recording):
+    halves = templates_at(0.0, 0.35, 0.65)
+    assert merging.differences(halves, 0)[0][2] > fragments.MAX_DIFFERENCE
+    assert groups_of(recording, in_turns(3, n_fragments=3), halves) == 1
+
+
+def test_neurons_of_one_time_or_of_other_templates_stay_apart(recording):
+    at_once = units(poisson(20, 0, REFRACTORY_MS), poisson(20, 1, REFRACTORY_MS))
+    assert groups_of(recording, at_once, templates_at(0.0, 0.35)) == 2
+    assert groups_of(recording, in_turns(4), templates_at(0.0, 0.9)) == 2
+
+
+def test_units_that_fire_within_the_refractory_period_stay_apart(recording):
+    first, second = (poisson(20, seed, REFRACTORY_MS) for seed in (0, 1))
+    half = DURATION // 2
+    spikes = units(np.concatenate([first[first < half], first[first > half][::3]]), second[second > half])
+    overlap = fragments.presence_overlap(fragments.count_presence(recording, spikes))
+    assert overlap[0, 1] < fragments.MAX_OVERLAP
+    assert groups_of(recording, spikes, templates_at(0.0, 0.35)) == 2
+
+
+def test_the_spikes_of_fragments_are_aligned(recording):
+    array = np.zeros((2, 2, 60, 4))
+    array[0, :, :, 0], array[1, :, :, 0], array[1, :, :, 1] = TEMPLATE[0], TEMPLATE[1], 0.3 * TEMPLATE[1]
+    halves = merging.as_halves(10 * array, [100, 100], max_lag=10)
+    groups, shifts = fragments.join(recording, in_turns(4), halves)
+    assert groups[0] == groups[1]
+    assert shifts[1] - shifts[0] == 3
