@@ -50,6 +50,9 @@ class SortingParameters:
     template_radius_um: float = _parameter(100.0, "Channels of a template: those within this distance of its unit")
     template_min_snr: float = _parameter(2.5, "Templates with a smaller peak-to-peak amplitude (in noise) are dropped")
     matching_method: str = _parameter("wobble", "Template matching: wobble | tdc-peeler | circus-omp")
+    join_fragments: bool = _parameter(
+        True, "Join units that drift took apart: similar templates, activity in turns, one refractory period"
+    )
     min_template_norm: float = _parameter(
         8.0,
         "Units whose template has a smaller norm over time and channels, in units of noise, are dropped; "
@@ -120,7 +123,7 @@ _CHOICES = {
     "clustering_method": CLUSTERING_METHODS,
     "matching_method": MATCHING_METHODS,
 }
-_BOOLEANS = ("apply_preprocessing", "save_array", "debug")
+_BOOLEANS = ("apply_preprocessing", "join_fragments", "save_array", "debug")
 _POSITIVE = (
     "freq_min",
     "freq_max",
