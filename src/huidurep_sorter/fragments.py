@@ -17,7 +17,7 @@ MAX_PAIR_RATIO = 0.35
 
 
 def join(recording, units, halves):
-    """Group and shift of each unit: of similar templates and of turns, the most similar first.
+    """Group and shift of each unit: of similar templates and firing in turns, the most similar first.
 
     Each fragment need only be like one other, as a unit that moves far is unlike itself from end to end.
 
