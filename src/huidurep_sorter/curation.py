@@ -86,7 +86,7 @@ def merge_groups(recording, units, halves):
 
     Units whose templates hardly differ are merged unless their spikes clearly ignore each other; those whose templates
     differ more, only if a common refractory period shows. Where there are too few spikes to show it,
-    templates decide; a fragment may differ by more, since little is lost if it is another's.
+    templates decide; a unit of few spikes may differ by more, since little is lost if they are another's.
     """
     near = merging.are_near(recording, halves)
     counts, n, fs = halves.counts, len(halves.counts), recording.sampling_frequency
@@ -99,8 +99,8 @@ def merge_groups(recording, units, halves):
                 continue
             ratio, expected = pair_ratio(trains[a], trains[b], fs, duration)
             most = next(r for d, r in SIMILAR if difference[b] < d)
-            is_fragment = 5 * min(counts[a], counts[b]) < max(counts[a], counts[b])
-            alike = is_fragment or difference[b] < SIMILAR[0][0]
+            is_minor = 5 * min(counts[a], counts[b]) < max(counts[a], counts[b])
+            alike = is_minor or difference[b] < SIMILAR[0][0]
             same = ratio < most if expected >= MIN_EXPECTED_PAIRS else alike
             allowed[a, b] = allowed[b, a] = same
     return merging.agglomerate(halves, allowed, SIMILAR[-1][0])

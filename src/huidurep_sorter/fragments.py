@@ -39,9 +39,7 @@ def join(recording, units, halves):
     groups, shifts = np.arange(n), np.zeros(n, dtype="int64")
     for _, a, b, lag in sorted(find_pairs(recording, units, halves)):
         if groups[a] != groups[b]:
-            members = groups == groups[b]
-            shifts[members] += shifts[a] + lag - shifts[b]
-            groups[members] = groups[a]
+            merging.unite(groups, shifts, a, b, lag)
     return groups, shifts
 
 

@@ -203,9 +203,14 @@ def agglomerate(halves, allowed, max_difference):
         moved = np.einsum("kj,hjc->hkc", shift_matrix, coefficients[b])
         coefficients[a] = (counts[a] * coefficients[a] + counts[b] * moved) / (counts[a] + counts[b])
         counts[a] += counts[b]
-        members = groups == b
-        groups[members] = a
-        shifts[members] += move
+        unite(groups, shifts, a, b, move)
         allowed[b], allowed[:, b] = False, False
         difference[b], difference[:, b] = np.inf, np.inf
         update(a)
+
+
+def unite(groups, shifts, a, b, lag):
+    """Put the group of b into the group of a, in place; `lag` is what to add to b's spikes so that they fit a's."""
+    members = groups == groups[b]
+    shifts[members] += shifts[a] + lag - shifts[b]
+    groups[members] = groups[a]
