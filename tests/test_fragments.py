@@ -63,6 +63,38 @@ def test_units_that_fire_within_the_refractory_period_stay_apart(recording):
     assert groups_of(recording, spikes, templates_at(0.0, 0.35)) == 2
 
 
+def seen_at(train, places):
+    """Traces of a neuron that is seen at `places[i]` (as in `templates_at`) when it fires its i-th spike."""
+    traces = np.random.default_rng(0).normal(size=(DURATION, 4)).astype("float32")
+    for time, place in zip(train, places, strict=True):
+        window = slice(time - 21, time + 39)  # as the windows of templates at this sampling frequency
+        traces[window, 0] += 30 * (1 - place) * TEMPLATE[0]
+        traces[window, 1] += 30 * place * TEMPLATE[0]
+    recording = NumpyRecording([traces], FS)
+    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(4)]))
+    return recording
+
+
+@pytest.mark.parametrize(("is_steady", "n_neurons"), [(True, 1), (False, 2)])
+def test_fragments_as_unlike_as_two_neurons_are_joined_if_they_are_alike_at_the_handover(is_steady, n_neurons):
+    train = poisson(20, 0, REFRACTORY_MS)[1:-1]
+    is_first = train < DURATION // 2
+    places = 0.79 * train / DURATION if is_steady else np.where(is_first, 0.19, 0.58)
+    recording, spikes = seen_at(train, places), units(train[is_first], train[~is_first])
+    halves = merging.estimate_halves(recording, spikes.sample_index, spikes.label)
+    difference = merging.differences(halves, 0)[0][1]
+    assert fragments.MAX_DIFFERENCE_OF_JUMP < difference < fragments.MAX_DIFFERENCE
+    assert groups_of(recording, spikes, halves) == n_neurons
+
+
+def test_neurons_of_other_sizes_that_take_turns_stay_apart(recording):
+    array = np.zeros((2, 2, 60, 4))
+    array[0, :, :, 0], array[1, :, :, 0] = TEMPLATE[0], 0.5 * TEMPLATE[0]
+    halves = merging.as_halves(10 * array, [100, 100], max_lag=10)
+    assert merging.differences(halves, 0)[0][1] < fragments.MAX_DIFFERENCE_OF_JUMP
+    assert groups_of(recording, in_turns(4), halves) == 2
+
+
 def test_the_spikes_of_fragments_are_aligned(recording):
     array = np.zeros((2, 2, 60, 4))
     array[0, :, :, 0], array[1, :, :, 0], array[1, :, :, 1] = TEMPLATE[0], TEMPLATE[1], 0.3 * TEMPLATE[1]

@@ -54,7 +54,7 @@ def curate(recording, spikes, parameters, job_kwargs=None):
     bad |= repeats.are_echoes(units, recording.sampling_frequency, norms, near, max_lag_ms=ECHO_MS)
     n_found, units, halves = bad.size, drop(units, bad), halves.select(~bad)
     if len(units) and parameters.join_fragments:
-        units = regroup(recording, units, *fragments.join(recording, units, halves))
+        units = regroup(recording, units, *fragments.join(recording, units, halves, job_kwargs))
     n_left = units.label.max(initial=-1) + 1
     logger.info("%d units after merging, %d left out, %d joined", n_found, bad.sum(), (~bad).sum() - n_left)
     return units

@@ -2,21 +2,28 @@
 
 A unit that moves along the probe, where motion can't be corrected or was badly, is matched by one template here and by
 another there. The two templates may differ by more than those of a unit that stays in place; but when one fragment
-fires, the other is silent, and together they keep a refractory period.
+fires, the other is silent, and together they keep a refractory period. Where the unit moves steadily, the last spikes
+of the one look like the first of the other. Where it jumps they don't, but its size hardly changes.
 """
 
 import numpy as np
 
 from huidurep_sorter import merging
 from huidurep_sorter.refractoriness import pair_ratio
+from huidurep_sorter.repeats import lags_to_nearest
 from huidurep_sorter.units import count_presence
 
-MAX_DIFFERENCE = 0.65  # of templates, over the norm of the larger
-MAX_OVERLAP = 0.75  # of presence; 0.9 to 1.1 for units that don't mind each other
 MAX_PAIR_RATIO = 0.35
+MAX_DIFFERENCE = 0.7  # of templates, over the norm of the larger
+MAX_OVERLAP = 0.9  # of presence; 0.9 to 1.1 for units that don't mind each other
+N_AT_HANDOVER = 50  # spikes of each that are nearest in time to the other's
+MAX_DIFFERENCE_AT_HANDOVER = 0.45
+MAX_DIFFERENCE_OF_JUMP = 0.65
+MAX_OVERLAP_OF_JUMP = 0.75
+MIN_SIZE_RATIO_OF_JUMP = 0.7
 
 
-def join(recording, units, halves):
+def join(recording, units, halves, job_kwargs=None):
     """Group and shift of each unit: of similar templates and firing in turns, the most similar first.
 
     Each fragment need only be like one other, as a unit that moves far is unlike itself from end to end.
@@ -27,6 +34,7 @@ def join(recording, units, halves):
         Of one segment.
     units : Units
     halves : HalfTemplates
+    job_kwargs : dict, optional
 
     Returns
     -------
@@ -37,24 +45,63 @@ def join(recording, units, halves):
     """
     n = len(halves.counts)
     groups, shifts = np.arange(n), np.zeros(n, dtype="int64")
-    for _, a, b, lag in sorted(find_pairs(recording, units, halves)):
+    for _, a, b, lag in sorted(find_pairs(recording, units, halves, job_kwargs)):
         if groups[a] != groups[b]:
             merging.unite(groups, shifts, a, b, lag)
     return groups, shifts
 
 
-def find_pairs(recording, units, halves):
+def find_pairs(recording, units, halves, job_kwargs=None):
     """Pairs of fragments, a list of (difference, unit, other unit, lag)."""
     near, overlap = merging.are_near(recording, halves), presence_overlap(count_presence(recording, units))
-    trains, fs, duration = units.trains(), recording.sampling_frequency, recording.get_total_samples()
-    pairs = []
+    norms, trains = merging.template_norms(halves), units.trains()
+    fs, duration = recording.sampling_frequency, recording.get_total_samples()
+    candidates = []
     for a in range(len(trains)):
         difference, lag = merging.differences(halves, a)
-        candidates = near[a] & (difference < MAX_DIFFERENCE) & (overlap[a] < MAX_OVERLAP)
-        for b in np.flatnonzero(candidates[:a]):
+        alike = near[a] & (difference < MAX_DIFFERENCE) & (overlap[a] < MAX_OVERLAP)
+        for b in np.flatnonzero(alike[:a]):
             if pair_ratio(trains[a], trains[b], fs, duration)[0] < MAX_PAIR_RATIO:
-                pairs.append((difference[b], a, b, lag[b]))
+                candidates.append((difference[b], a, b, lag[b]))
+    pairs = []
+    at_handover = differences_at_handover(recording, trains, [(a, b) for _, a, b, _ in candidates], job_kwargs)
+    for (difference, a, b, lag), handed_over in zip(candidates, at_handover, strict=True):
+        size_ratio = min(norms[a], norms[b]) / max(norms[a], norms[b], 1e-9)
+        jumped = difference < MAX_DIFFERENCE_OF_JUMP and overlap[a, b] < MAX_OVERLAP_OF_JUMP
+        jumped = jumped and size_ratio > MIN_SIZE_RATIO_OF_JUMP
+        if handed_over < MAX_DIFFERENCE_AT_HANDOVER or jumped:
+            pairs.append((min(difference, handed_over), a, b, lag))
     return pairs
+
+
+def differences_at_handover(recording, trains, pairs, job_kwargs=None):
+    """How much the templates of two units differ if made of those of their spikes that are nearest in time.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    trains : list of (n,) int64
+    pairs : list of (int, int)
+    job_kwargs : dict, optional
+
+    Returns
+    -------
+    difference : (n_pairs,) float
+        Over the norm of the larger of the two.
+    """
+    if not pairs:
+        return np.zeros(0)
+    spikes = [nearest_spikes(trains[x], trains[y]) for a, b in pairs for x, y in ((a, b), (b, a))]
+    labels = np.repeat(np.arange(len(spikes)), [len(s) for s in spikes])
+    halves = merging.estimate_halves(recording, np.concatenate(spikes), labels, job_kwargs)
+    firsts = range(0, len(spikes), 2)
+    return np.array([merging.differences(halves.select([first, first + 1]), 0)[0][1] for first in firsts])
+
+
+def nearest_spikes(train, other):
+    """Those of a train's spikes that are nearest in time to another's, (at most `N_AT_HANDOVER`,) int64."""
+    away = np.abs(lags_to_nearest(train, other)).min(axis=1)
+    return train[np.argsort(away, kind="stable")[:N_AT_HANDOVER]]
 
 
 def presence_overlap(counts):
