@@ -14,10 +14,11 @@ from huidurep_sorter.repeats import lags_to_nearest
 from huidurep_sorter.units import count_presence
 
 MAX_PAIR_RATIO = 0.35
-MAX_DIFFERENCE = 0.7  # of templates, over the norm of the larger
+MAX_DIFFERENCE = 0.8  # of templates, over the norm of the larger
 MAX_OVERLAP = 0.9  # of presence; 0.9 to 1.1 for units that don't mind each other
 N_AT_HANDOVER = 50  # spikes of each that are nearest in time to the other's
 MAX_DIFFERENCE_AT_HANDOVER = 0.45
+MAX_DIFFERENCE_FROM_OWN = 0.55  # of those spikes from the whole unit; more where both units took a third one's spikes
 MAX_DIFFERENCE_OF_JUMP = 0.65
 MAX_OVERLAP_OF_JUMP = 0.75
 MIN_SIZE_RATIO_OF_JUMP = 0.7
@@ -87,15 +88,22 @@ def differences_at_handover(recording, trains, pairs, job_kwargs=None):
     Returns
     -------
     difference : (n_pairs,) float
-        Over the norm of the larger of the two.
+        Over the norm of the larger of the two; infinite where the spikes are unlike those of their own unit.
     """
+    out = np.full(len(pairs), np.inf)
     if not pairs:
-        return np.zeros(0)
-    spikes = [nearest_spikes(trains[x], trains[y]) for a, b in pairs for x, y in ((a, b), (b, a))]
+        return out
+    at_handover = [nearest_spikes(trains[x], trains[y]) for a, b in pairs for x, y in ((a, b), (b, a))]
+    spikes = trains + at_handover
     labels = np.repeat(np.arange(len(spikes)), [len(s) for s in spikes])
     halves = merging.estimate_halves(recording, np.concatenate(spikes), labels, job_kwargs)
-    firsts = range(0, len(spikes), 2)
-    return np.array([merging.differences(halves.select([first, first + 1]), 0)[0][1] for first in firsts])
+    for i, (a, b) in enumerate(pairs):
+        first = len(trains) + 2 * i
+        four = halves.select([a, b, first, first + 1])
+        from_own = max(merging.differences(four, 0)[0][2], merging.differences(four, 1)[0][3])
+        if from_own < MAX_DIFFERENCE_FROM_OWN:
+            out[i] = merging.differences(four, 2)[0][3]
+    return out
 
 
 def nearest_spikes(train, other):
