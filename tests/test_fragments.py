@@ -43,7 +43,7 @@ def test_fragments_that_take_turns_are_joined(recording):
 
 
 def test_a_chain_is_joined_though_its_ends_differ(recording):
-    halves = templates_at(0.0, 0.35, 0.65)
+    halves = templates_at(0.0, 0.35, 0.62)
     assert merging.differences(halves, 0)[0][2] > fragments.MAX_DIFFERENCE
     assert groups_of(recording, in_turns(3, n_fragments=3), halves) == 1
 

@@ -19,7 +19,7 @@ MAX_OVERLAP = 0.9  # of presence; 0.9 to 1.1 for units that don't mind each othe
 N_AT_HANDOVER = 50  # spikes of each that are nearest in time to the other's
 MAX_DIFFERENCE_AT_HANDOVER = 0.45
 MAX_DIFFERENCE_FROM_OWN = 0.55  # of those spikes from the whole unit; more where both units took a third one's spikes
-MAX_DIFFERENCE_OF_JUMP = 0.65
+MAX_DIFFERENCE_OF_JUMP = 0.55
 MAX_OVERLAP_OF_JUMP = 0.75
 MIN_SIZE_RATIO_OF_JUMP = 0.7
 
