@@ -51,7 +51,7 @@ class SortingParameters:
     template_min_snr: float = _parameter(2.5, "Templates with a smaller peak-to-peak amplitude (in noise) are dropped")
     matching_method: str = _parameter("wobble", "Template matching: wobble | tdc-peeler | circus-omp")
     join_fragments: bool = _parameter(
-        True, "Join units that drift took apart: similar templates, activity in turns, one refractory period"
+        True, "Join units that drift took apart: activity in turns, one refractory period, alike where one hands over"
     )
     min_template_norm: float = _parameter(
         8.0,
