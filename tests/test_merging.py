@@ -1,5 +1,7 @@
 """Clusters merged by their templates, on templates of known origin."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from huidurep_sorter import merging
@@ -46,6 +48,43 @@ def test_same_waveforms_are_merged_and_aligned_and_others_are_not():
     labels, moves = merging.relabel(np.array([0, 1, 2, -1]), groups, shifts)
     assert labels[3] == -1 and labels[0] == labels[1] != labels[2]
     assert moves[1] - moves[0] == 3
+
+
+def agglomerate_slowly(current, allowed, max_difference):
+    """As `merging.agglomerate`: everything compared anew with everything before each merge."""
+    n = len(current.counts)
+    coefficients, counts = current.coefficients.copy(), current.counts.astype(float)
+    groups, shifts, left = np.arange(n), np.zeros(n, dtype=int), list(range(n))
+    while True:
+        whole = replace(current, coefficients=coefficients, counts=counts)
+        rows = {a: merging.differences(whole, a) for a in left}
+        pairs = [(rows[a][0][b], a, b) for a in left for b in left if a != b and allowed[a, b]]
+        difference, a, b = min(pairs, default=(np.inf, 0, 0))
+        if difference >= max_difference:
+            return groups, shifts
+        if counts[a] < counts[b]:
+            a, b = b, a
+        lag = rows[a][1][b]
+        moved = current.shifts[np.flatnonzero(current.lags == lag)[0]] @ coefficients[b]
+        coefficients[a] = (counts[a] * coefficients[a] + counts[b] * moved) / (counts[a] + counts[b])
+        counts[a] += counts[b]
+        merging.unite(groups, shifts, a, b, lag)
+        left.remove(b)
+
+
+def test_merging_near_clusters_on_their_channels_is_as_merging_slowly():
+    rng = np.random.default_rng(0)
+    array = np.concatenate([templates(lag=i % 7 - 3, noise=0.2, seed=i)[1:] for i in range(24)])
+    place = np.repeat(np.arange(8), 3)
+    wide = np.zeros((*array.shape[:3], 16))
+    for out, one, first in zip(wide, array, place, strict=True):
+        out[:, :, first : first + 6] = one * rng.uniform(0.6, 1.2)
+    allowed = np.abs(place[:, None] - place) < 2
+    current = halves(wide, rng.integers(20, 200, len(wide)))
+    groups, shifts = merging.agglomerate(current, allowed, 0.8)
+    slow_groups, slow_shifts = agglomerate_slowly(current, allowed, 0.8)
+    assert 2 < len(np.unique(groups)) < 8
+    assert np.array_equal(groups, slow_groups) and np.array_equal(shifts, slow_shifts)
 
 
 def test_what_is_not_allowed_is_not_merged():

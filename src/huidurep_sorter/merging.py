@@ -17,6 +17,7 @@ WINDOW_MS = (0.7, 1.3)
 MAX_LAG_MS = 0.33
 N_TIME_COMPONENTS = 12
 MAX_DISTANCE_UM = 120.0
+MIN_ENERGY = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +137,12 @@ def _shifted(basis, lag):
 
 def template_norms(halves):
     """Norm of each template in units of noise, without the part that noise adds, (n_units,)."""
-    energy = (halves.coefficients[:, 0] * halves.coefficients[:, 1]).sum(axis=(1, 2))
-    return np.sqrt(np.maximum(energy, 0))
+    return np.sqrt(np.maximum(energies(halves.coefficients), 0))
+
+
+def energies(coefficients):
+    """Energy of templates (..., 2, n_components, n_channels), the product of their halves: noise adds nothing to it."""
+    return (coefficients[..., 0, :, :] * coefficients[..., 1, :, :]).sum(axis=(-2, -1))
 
 
 def are_near(recording, halves):
@@ -157,13 +162,18 @@ def differences(halves, index):
     lag : (n_clusters,) int64
         Samples by which the spikes of each would have to be moved to fit those of `index`.
     """
-    mean = halves.coefficients.mean(axis=1)
-    energy = np.maximum((halves.coefficients[:, 0] * halves.coefficients[:, 1]).sum(axis=(1, 2)), 1e-6)
-    moved = np.einsum("lkj,jc->lkc", halves.shifts, mean[index])
-    product = mean.reshape(len(mean), -1) @ moved.reshape(len(moved), -1).T
+    mean, energy = halves.coefficients.mean(axis=1), energies(halves.coefficients)
+    return compare(halves, mean, energy, mean[index], energy[index])
+
+
+def compare(halves, templates, energy, template, energy_of_template):
+    """As `differences`, from templates (n_clusters, n_components, n_channels) and their energies."""
+    moved = np.einsum("lkj,jc->lkc", halves.shifts, template)
+    product = np.tensordot(templates, moved, axes=((1, 2), (1, 2)))
     best = product.argmax(axis=1)
-    squared = energy + energy[index] - 2 * product.max(axis=1)
-    difference = np.sqrt(np.maximum(squared, 0) / np.maximum(energy, energy[index]))
+    energy, energy_of_template = np.maximum(energy, MIN_ENERGY), max(energy_of_template, MIN_ENERGY)
+    squared = energy + energy_of_template - 2 * product.max(axis=1)
+    difference = np.sqrt(np.maximum(squared, 0) / np.maximum(energy, energy_of_template))
     return difference, -halves.lags[best]
 
 
@@ -179,21 +189,26 @@ def agglomerate(halves, allowed, max_difference):
     """
     n = len(halves.counts)
     coefficients, counts, allowed = halves.coefficients.copy(), halves.counts.astype("float64"), allowed.copy()
-    current = HalfTemplates(coefficients=coefficients, shifts=halves.shifts, lags=halves.lags, counts=counts)
+    templates, energy = coefficients.mean(axis=1), energies(coefficients)
     np.fill_diagonal(allowed, False)
     groups, shifts = np.arange(n), np.zeros(n, dtype="int64")
     difference, lag = np.full((n, n), np.inf), np.zeros((n, n), dtype="int64")
+    least = np.full(n, np.inf)  # of each row of `difference`
 
     def update(index):
-        row, row_lag = differences(current, index)
-        row = np.where(allowed[index], row, np.inf)
-        difference[index], lag[index] = row, row_lag
-        difference[:, index], lag[:, index] = row, -row_lag
+        others, channels = np.flatnonzero(allowed[index]), templates[index].any(axis=0)
+        template = templates[index][:, channels]
+        row, row_lag = compare(halves, templates[others][..., channels], energy[others], template, energy[index])
+        difference[index, others], lag[index, others] = row, row_lag
+        difference[others, index], lag[others, index] = row, -row_lag
+        changed = [*others, index]
+        least[changed] = difference[changed].min(axis=1)
 
     for index in range(n):
         update(index)
     while True:
-        a, b = np.unravel_index(difference.argmin(), difference.shape)
+        a = least.argmin()
+        b = difference[a].argmin()
         if not difference[a, b] < max_difference:
             return groups, shifts
         if counts[a] < counts[b]:
@@ -203,9 +218,12 @@ def agglomerate(halves, allowed, max_difference):
         moved = np.einsum("kj,hjc->hkc", shift_matrix, coefficients[b])
         coefficients[a] = (counts[a] * coefficients[a] + counts[b] * moved) / (counts[a] + counts[b])
         counts[a] += counts[b]
+        templates[a], energy[a] = coefficients[a].mean(axis=0), energies(coefficients[a])
         unite(groups, shifts, a, b, move)
+        others = np.flatnonzero(allowed[b])
         allowed[b], allowed[:, b] = False, False
         difference[b], difference[:, b] = np.inf, np.inf
+        least[b], least[others] = np.inf, difference[others].min(axis=1)
         update(a)
 
 
