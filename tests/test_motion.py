@@ -53,6 +53,16 @@ def test_the_extent_is_that_of_the_depth_that_moves_most():
     assert motion.motion_extent_um(moved) == pytest.approx(18, abs=0.1)
 
 
+def test_more_peaks_than_are_needed_are_thinned_evenly():
+    recording, n = recording_on(), 2 * 10 * motion.MAX_PEAKS_PER_SECOND
+    peaks = np.zeros(n, dtype=[("sample_index", "int64")])
+    peaks["sample_index"] = np.linspace(0, 9999, n)
+    few, again = (motion.thin(recording, peaks, seed=1)["sample_index"] for _ in range(2))
+    assert len(few) == n // 2 and np.array_equal(few, again) and (np.diff(few) >= 0).all()
+    assert np.histogram(few, bins=10, range=(0, 10000))[0] == pytest.approx(n / 20, rel=0.05)
+    assert len(motion.thin(recording, few)) == n // 2
+
+
 @pytest.mark.parametrize(
     ("choice", "extent", "same", "corrected"),
     [("auto", 1.0, True, False), ("auto", 20.0, True, True), ("auto", 20.0, False, False), (True, 1.0, False, True)],

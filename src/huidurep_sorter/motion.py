@@ -10,6 +10,7 @@ MIN_CHANNELS = 16
 MAX_PITCH_UM = 45.0  # contacts farther apart along the probe can't tell a small motion
 MIN_SPAN_UM = 100.0
 MIN_PEAKS_PER_SECOND = 20
+MAX_PEAKS_PER_SECOND = 2000  # more would tell little, and each must be located
 MIN_MOTION_UM = 4.0  # between the 5th and 95th percentile of time
 MIN_AGREEMENT = 0.6  # on short probes more is measured by mistake than most tissue moves, but not twice the same
 WINDOW_UM = 200.0
@@ -39,6 +40,7 @@ def find_motion(recording, peaks, parameters, job_kwargs=None):
     if obstacle is not None:
         (logger.warning if choice is True else logger.info)("motion is left alone: %s", obstacle)
         return None
+    peaks = thin(recording, peaks, parameters.seed)
     locations = locate_peaks(recording, peaks, parameters.seed, job_kwargs)
     motion = measure_motion(recording, peaks, locations)
     extent = motion_extent_um(motion)
@@ -75,6 +77,14 @@ def why_not(recording, peaks):
     if rate < MIN_PEAKS_PER_SECOND:
         return f"{rate:.1f} peaks a second are too few to measure it with"
     return None
+
+
+def thin(recording, peaks, seed=0):
+    """As many peaks as motion is measured with, in their order, drawn at random where there are more."""
+    most = int(MAX_PEAKS_PER_SECOND * recording.get_total_duration())
+    if len(peaks) <= most:
+        return peaks
+    return peaks[np.sort(np.random.default_rng(seed).choice(len(peaks), most, replace=False))]
 
 
 def locate_peaks(recording, peaks, seed=0, job_kwargs=None):
