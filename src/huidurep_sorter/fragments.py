@@ -44,28 +44,27 @@ def join(recording, units, halves, job_kwargs=None):
     shifts : (n_units,) int64
         Samples to add to the spikes of each unit.
     """
-    n = len(halves.counts)
+    n, trains = len(halves.counts), units.trains()
     groups, shifts = np.arange(n), np.zeros(n, dtype="int64")
     for _, a, b, lag in sorted(find_pairs(recording, units, halves, job_kwargs)):
-        if groups[a] != groups[b]:
+        wholes = [np.sort(np.concatenate([trains[i] for i in np.flatnonzero(groups == groups[x])])) for x in (a, b)]
+        if groups[a] != groups[b] and share_refractory_period(recording, *wholes):
             merging.unite(groups, shifts, a, b, lag)
     return groups, shifts
 
 
+def share_refractory_period(recording, train, other):
+    """Whether the spikes of two units, or groups of units, avoid one another as those of one neuron do."""
+    ratio, _ = pair_ratio(train, other, recording.sampling_frequency, recording.get_total_samples())
+    return ratio < MAX_PAIR_RATIO
+
+
 def find_pairs(recording, units, halves, job_kwargs=None):
     """Pairs of fragments, a list of (difference, unit, other unit, lag)."""
-    near, overlap = merging.are_near(recording, halves), presence_overlap(count_presence(recording, units))
-    norms, trains = merging.template_norms(halves), units.trains()
-    fs, duration = recording.sampling_frequency, recording.get_total_samples()
-    candidates = []
-    for a in range(len(trains)):
-        difference, lag = merging.differences(halves, a)
-        alike = near[a] & (difference < MAX_DIFFERENCE) & (overlap[a] < MAX_OVERLAP)
-        for b in np.flatnonzero(alike[:a]):
-            if pair_ratio(trains[a], trains[b], fs, duration)[0] < MAX_PAIR_RATIO:
-                candidates.append((difference[b], a, b, lag[b]))
+    overlap, norms = presence_overlap(count_presence(recording, units)), merging.template_norms(halves)
+    candidates = find_candidates(recording, units, halves, overlap)
+    at_handover = differences_at_handover(recording, units.trains(), [(a, b) for _, a, b, _ in candidates], job_kwargs)
     pairs = []
-    at_handover = differences_at_handover(recording, trains, [(a, b) for _, a, b, _ in candidates], job_kwargs)
     for (difference, a, b, lag), handed_over in zip(candidates, at_handover, strict=True):
         size_ratio = min(norms[a], norms[b]) / max(norms[a], norms[b], 1e-9)
         jumped = difference < MAX_DIFFERENCE_OF_JUMP and overlap[a, b] < MAX_OVERLAP_OF_JUMP
@@ -73,6 +72,19 @@ def find_pairs(recording, units, halves, job_kwargs=None):
         if handed_over < MAX_DIFFERENCE_AT_HANDOVER or jumped:
             pairs.append((min(difference, handed_over), a, b, lag))
     return pairs
+
+
+def find_candidates(recording, units, halves, overlap):
+    """Pairs that may be fragments: near, not too unlike, in turns and refractory; as from `find_pairs`."""
+    near, trains = merging.are_near(recording, halves), units.trains()
+    candidates = []
+    for a in range(len(trains)):
+        difference, lag = merging.differences(halves, a)
+        alike = near[a] & (difference < MAX_DIFFERENCE) & (overlap[a] < MAX_OVERLAP)
+        for b in np.flatnonzero(alike[:a]):
+            if share_refractory_period(recording, trains[a], trains[b]):
+                candidates.append((difference[b], a, b, lag[b]))
+    return candidates
 
 
 def differences_at_handover(recording, trains, pairs, job_kwargs=None):
@@ -93,13 +105,14 @@ def differences_at_handover(recording, trains, pairs, job_kwargs=None):
     out = np.full(len(pairs), np.inf)
     if not pairs:
         return out
+    own = np.unique(pairs)
     at_handover = [nearest_spikes(trains[x], trains[y]) for a, b in pairs for x, y in ((a, b), (b, a))]
-    spikes = trains + at_handover
+    spikes = [trains[unit] for unit in own] + at_handover
     labels = np.repeat(np.arange(len(spikes)), [len(s) for s in spikes])
     halves = merging.estimate_halves(recording, np.concatenate(spikes), labels, job_kwargs)
-    for i, (a, b) in enumerate(pairs):
-        first = len(trains) + 2 * i
-        four = halves.select([a, b, first, first + 1])
+    for i, pair in enumerate(np.searchsorted(own, pairs)):
+        first = len(own) + 2 * i
+        four = halves.select([*pair, first, first + 1])
         from_own = max(merging.differences(four, 0)[0][2], merging.differences(four, 1)[0][3])
         if from_own < MAX_DIFFERENCE_FROM_OWN:
             out[i] = merging.differences(four, 2)[0][3]
