@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from spikeinterface.core import NumpyRecording
+from spikeinterface.core.node_pipeline import base_peak_dtype
 
 from huidurep_sorter import motion
 from huidurep_sorter.parameters import SortingParameters
@@ -12,7 +14,6 @@ from huidurep_sorter.parameters import SortingParameters
 
 def recording_on(n_channels=64, pitch_um=15.0, duration_s=10.0, groups=None, n_probes=1):
     from probeinterface import ProbeGroup, generate_linear_probe
-    from spikeinterface.core import NumpyRecording
 
     recording = NumpyRecording([np.zeros((int(duration_s * 1000), n_channels), dtype="float32")], 1000.0)
     probes = ProbeGroup()
@@ -87,9 +88,27 @@ def test_nothing_is_measured_when_switched_off(monkeypatch):
     assert motion.find_motion(recording_on(), np.zeros(1000), SortingParameters(apply_motion_correction=False)) is None
 
 
+def test_peaks_are_located_as_well_block_by_block(monkeypatch):
+    recording, rng = recording_on(n_channels=32, pitch_um=20.0), np.random.default_rng(0)
+    depth, times = rng.uniform(100, 500, 40), 200 * np.arange(1, 41)
+    contacts = recording.get_channel_locations()[:, 1]
+    traces = rng.normal(size=(10000, 32)).astype("float32")
+    for time, at in zip(times, depth, strict=True):
+        in_time = np.exp(-((np.arange(-30, 31) / 6) ** 2))
+        traces[time - 30 : time + 31] -= 50 * np.outer(in_time, 1 / (1 + ((contacts - at) / 25) ** 2))
+    seen = NumpyRecording([traces], 30000.0)
+    seen.set_probe(recording.get_probe())
+    peaks = np.zeros(40, dtype=base_peak_dtype)
+    peaks["sample_index"], peaks["channel_index"] = times, np.abs(contacts - depth[:, None]).argmin(axis=1)
+    whole = motion.locate_peaks(seen, peaks)["y"]
+    monkeypatch.setattr(motion, "BLOCK_CHANNELS", 8)
+    blocks = motion.locate_peaks(seen, peaks)["y"]
+    assert np.abs(whole - depth).max() < 10 and np.abs(blocks - depth).max() < 10
+    assert np.median(np.abs(blocks - whole)) < 1
+
+
 def test_correction_keeps_shanks_apart():
     from probeinterface import generate_multi_shank
-    from spikeinterface.core import NumpyRecording
     from spikeinterface.core.motion import Motion
 
     probe = generate_multi_shank(num_shank=2, shank_pitch=[250, 0], num_columns=1, num_contact_per_column=24, ypitch=15)

@@ -14,6 +14,8 @@ MAX_PEAKS_PER_SECOND = 2000  # more would tell little, and each must be located
 MIN_MOTION_UM = 4.0  # between the 5th and 95th percentile of time
 MIN_AGREEMENT = 0.6  # on short probes more is measured by mistake than most tissue moves, but not twice the same
 WINDOW_UM = 200.0
+BLOCK_CHANNELS = 64
+BLOCK_MARGIN_UM = 100.0
 
 
 def find_motion(recording, peaks, parameters, job_kwargs=None):
@@ -88,10 +90,26 @@ def thin(recording, peaks, seed=0):
 
 
 def locate_peaks(recording, peaks, seed=0, job_kwargs=None):
-    """Position of each peak, by convolution with a grid: finer than a centre of mass."""
+    """Position of each peak, by convolution with a grid: finer than a centre of mass.
+
+    Long probes are done block by block, as each spike is convolved over all the channels of its recording.
+    """
     from spikeinterface.sortingcomponents.peak_localization import localize_peaks
 
-    return localize_peaks(recording, peaks, method="grid_convolution", seed=seed, job_kwargs=job_kwargs or {})
+    depths = recording.get_channel_locations()[:, 1]
+    n_blocks = max(1, round(len(depths) / BLOCK_CHANNELS))
+    indices, locations = [], []
+    for channels in np.array_split(np.argsort(depths, kind="stable"), n_blocks):
+        mine = np.flatnonzero(np.isin(peaks["channel_index"], channels))
+        low, high = depths[channels].min() - BLOCK_MARGIN_UM, depths[channels].max() + BLOCK_MARGIN_UM
+        near = np.flatnonzero((depths >= low) & (depths <= high))
+        block, own = recording.select_channels(recording.channel_ids[near]), peaks[mine]
+        own["channel_index"] = np.searchsorted(near, own["channel_index"])
+        if len(own):
+            found = localize_peaks(block, own, method="grid_convolution", seed=seed, job_kwargs=job_kwargs or {})
+            indices.append(mine)
+            locations.append(found)
+    return np.concatenate(locations)[np.argsort(np.concatenate(indices))]
 
 
 def measure_motion(recording, peaks, locations):
