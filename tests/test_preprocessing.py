@@ -1,10 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from probeinterface import generate_linear_probe
 from spikeinterface.core import NumpyRecording
 from threadpoolctl import threadpool_limits
 
-from huidurep_sorter.preprocessing import preprocess
+from huidurep_sorter import preprocessing
+from huidurep_sorter.preprocessing import cache_folder, preprocess
 
 
 def noise(n_channels, sampling_frequency=30000.0, scale=1.0, offset=0.0, dtype="float32"):
@@ -42,3 +45,17 @@ def test_the_number_of_threads_changes_nothing():
         with threadpool_limits(limits=n_threads):
             whitened.append(preprocess(noise(64)).get_traces())
     np.testing.assert_array_equal(*whitened)
+
+
+@pytest.mark.parametrize("free", [0, 10**12])
+def test_traces_are_kept_on_disk_only_where_there_is_room(monkeypatch, caplog, tmp_path, free):
+    monkeypatch.setattr(preprocessing.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    recording, folder = preprocess(noise(4)), tmp_path / "sorter_output" / "cache"
+    assert cache_folder(recording, "auto", folder) == (folder if free else None)
+    assert ("free" in caplog.text) == (free == 0)
+    assert cache_folder(recording, "auto", None) is None
+    if free:
+        assert cache_folder(recording, "folder", folder) == folder
+    else:
+        with pytest.raises(OSError, match="no-cache"):
+            cache_folder(recording, "folder", folder)

@@ -19,7 +19,7 @@ from huidurep_sorter import (
     templates,
     unit_properties,
 )
-from huidurep_sorter.preprocessing import preprocess
+from huidurep_sorter.preprocessing import cache_folder, preprocess
 from huidurep_sorter.units import drop
 
 logger = logging.getLogger("huidurep_sorter")
@@ -106,13 +106,10 @@ def cached(recording, parameters, folder, job_kwargs):
     """The recording with its traces computed once, in memory or in the folder, while in use."""
     from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
 
+    mode = parameters.cache_preprocessing_mode
+    folder = cache_folder(recording, mode, None if folder is None else folder / "cache_preprocessing")
     with stage("preprocess"):
-        kept, cache_info = cache_preprocessing(
-            recording,
-            mode=parameters.cache_preprocessing_mode,
-            folder=None if folder is None else folder / "cache_preprocessing",
-            job_kwargs=job_kwargs,
-        )
+        kept, cache_info = cache_preprocessing(recording, mode=mode, folder=folder, job_kwargs=job_kwargs)
     try:
         yield kept
     finally:

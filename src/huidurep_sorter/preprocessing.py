@@ -1,6 +1,7 @@
 """From raw traces to traces in units of noise: band-pass, common reference, local whitening."""
 
 import logging
+import shutil
 
 logger = logging.getLogger("huidurep_sorter")
 
@@ -35,6 +36,42 @@ def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_u
         recording = common_reference(recording)
     with threadpool_limits(limits=1):  # the last digits of a covariance depend on the number of threads, then all does
         return whiten(recording, mode="local", radius_um=whitening_radius_um, dtype="float32", seed=seed)
+
+
+def cache_folder(recording, mode, folder):
+    """Where preprocessed traces may be kept on disk.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Preprocessed.
+    mode : str
+        `cache_preprocessing_mode`
+    folder : Path or None
+        Where there may be room for them.
+
+    Returns
+    -------
+    folder : Path or None
+        None, with a warning in the log, where mode "auto" finds no room: they are kept in memory, or computed anew by
+        each stage, then.
+
+    Raises
+    ------
+    OSError
+        With mode "folder", where there is no room.
+    """
+    if folder is None or mode not in ("auto", "folder"):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = recording.get_total_memory_size(), shutil.disk_usage(folder.parent).free
+    if needed < free:
+        return folder
+    problem = f"preprocessed traces need {needed / 1e9:.1f} GB, and {folder.parent} has {free / 1e9:.1f} GB free"
+    if mode == "folder":
+        raise OSError(f"{problem}: choose another folder, or cache_preprocessing_mode='no-cache', which is slower")
+    logger.warning("%s: if memory doesn't hold them either, each stage computes them anew, which is slower", problem)
+    return None
 
 
 def _band_pass(recording, freq_min, freq_max):
