@@ -63,6 +63,13 @@ def test_units_that_fire_within_the_refractory_period_stay_apart(recording):
     assert groups_of(recording, spikes, templates_at(0.0, 0.35)) == 2
 
 
+def test_two_neurons_of_one_time_are_not_joined_by_way_of_a_third(recording):
+    first, second, third = (poisson(20, seed, REFRACTORY_MS) for seed in (0, 1, 2))
+    half = DURATION // 2
+    spikes = units(first[first < half], third[third > half], second[second < half])
+    assert groups_of(recording, spikes, templates_at(0.0, 0.35, 0.62)) == 2
+
+
 def seen_at(train, places):
     """Traces of a neuron that is seen at `places[i]` (as in `templates_at`) when it fires its i-th spike."""
     traces = np.random.default_rng(0).normal(size=(DURATION, 4)).astype("float32")

@@ -27,7 +27,8 @@ MIN_SIZE_RATIO_OF_JUMP = 0.7
 def join(recording, units, halves, job_kwargs=None):
     """Group and shift of each unit: of similar templates and firing in turns, the most similar first.
 
-    Each fragment need only be like one other, as a unit that moves far is unlike itself from end to end.
+    Each fragment need only be like one other, as a unit that moves far is unlike itself from end to end; but what is
+    joined shares one refractory period.
 
     Parameters
     ----------
@@ -47,8 +48,10 @@ def join(recording, units, halves, job_kwargs=None):
     n, trains = len(halves.counts), units.trains()
     groups, shifts = np.arange(n), np.zeros(n, dtype="int64")
     for _, a, b, lag in sorted(find_pairs(recording, units, halves, job_kwargs)):
+        if groups[a] == groups[b]:
+            continue
         wholes = [np.sort(np.concatenate([trains[i] for i in np.flatnonzero(groups == groups[x])])) for x in (a, b)]
-        if groups[a] != groups[b] and share_refractory_period(recording, *wholes):
+        if share_refractory_period(recording, *wholes):
             merging.unite(groups, shifts, a, b, lag)
     return groups, shifts
 
