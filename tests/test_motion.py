@@ -56,7 +56,7 @@ def test_the_extent_is_that_of_the_depth_that_moves_most():
 
 def test_more_peaks_than_are_needed_are_thinned_evenly():
     recording, n = recording_on(), 2 * 10 * motion.MAX_PEAKS_PER_SECOND
-    peaks = np.zeros(n, dtype=[("sample_index", "int64")])
+    peaks = np.zeros(n, dtype=base_peak_dtype)
     peaks["sample_index"] = np.linspace(0, 9999, n)
     few, again = (motion.thin(recording, peaks, seed=1)["sample_index"] for _ in range(2))
     assert len(few) == n // 2 and np.array_equal(few, again) and (np.diff(few) >= 0).all()

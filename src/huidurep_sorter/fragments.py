@@ -65,8 +65,9 @@ def share_refractory_period(recording, train, other):
 def find_pairs(recording, units, halves, job_kwargs=None):
     """Pairs of fragments, a list of (difference, unit, other unit, lag)."""
     overlap, norms = presence_overlap(count_presence(recording, units)), merging.template_norms(halves)
-    candidates = find_candidates(recording, units, halves, overlap)
-    at_handover = differences_at_handover(recording, units.trains(), [(a, b) for _, a, b, _ in candidates], job_kwargs)
+    trains = units.trains()
+    candidates = find_candidates(recording, trains, halves, overlap)
+    at_handover = differences_at_handover(recording, trains, [(a, b) for _, a, b, _ in candidates], job_kwargs)
     pairs = []
     for (difference, a, b, lag), handed_over in zip(candidates, at_handover, strict=True):
         size_ratio = min(norms[a], norms[b]) / max(norms[a], norms[b], 1e-9)
@@ -77,10 +78,9 @@ def find_pairs(recording, units, halves, job_kwargs=None):
     return pairs
 
 
-def find_candidates(recording, units, halves, overlap):
+def find_candidates(recording, trains, halves, overlap):
     """Pairs that may be fragments: near, not too unlike, in turns and refractory; as from `find_pairs`."""
-    near, trains = merging.are_near(recording, halves), units.trains()
-    candidates = []
+    near, candidates = merging.are_near(recording, halves), []
     for a in range(len(trains)):
         difference, lag = merging.differences(halves, a)
         alike = near[a] & (difference < MAX_DIFFERENCE) & (overlap[a] < MAX_OVERLAP)

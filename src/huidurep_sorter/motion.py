@@ -82,11 +82,13 @@ def why_not(recording, peaks):
 
 
 def thin(recording, peaks, seed=0):
-    """As many peaks as motion is measured with, in their order, drawn at random where there are more."""
+    """As many peaks as motion is measured with, in order of time, drawn at random where there are more."""
+    from spikeinterface.sortingcomponents.peak_selection import select_peaks
+
     most = int(MAX_PEAKS_PER_SECOND * recording.get_total_duration())
     if len(peaks) <= most:
         return peaks
-    return peaks[np.sort(np.random.default_rng(seed).choice(len(peaks), most, replace=False))]
+    return select_peaks(peaks, method="uniform", n_peaks=most, seed=seed)
 
 
 def locate_peaks(recording, peaks, seed=0, job_kwargs=None):
