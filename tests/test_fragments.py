@@ -2,28 +2,16 @@
 
 import numpy as np
 import pytest
-from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter import fragments, merging
-from tests.trains import DURATION, FS, poisson, units
+from tests.trains import DURATION, TEMPLATE, on_four_channels, poisson, templates_at, units
 
 REFRACTORY_MS = 3.0
-TEMPLATE = np.stack([np.diff(np.exp(-0.5 * ((np.arange(61) - 24 - lag) / 4.0) ** 2)) for lag in (0, 3)])
 
 
 @pytest.fixture
 def recording():
-    recording = NumpyRecording([np.zeros((DURATION, 4), dtype="float32")], FS)
-    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(4)]))
-    return recording
-
-
-def templates_at(*places):
-    """Halves of templates of one neuron, seen at channel 0 (place 0) to at channel 1 (place 1)."""
-    array = np.zeros((len(places), 2, 60, 4))
-    for unit, place in enumerate(places):
-        array[unit, :, :, 0], array[unit, :, :, 1] = (1 - place) * TEMPLATE[0], place * TEMPLATE[0]
-    return merging.as_halves(10 * array, [100] * len(places), max_lag=10)
+    return on_four_channels(np.zeros((DURATION, 4)))
 
 
 def in_turns(n_turns, n_fragments=2):
@@ -72,14 +60,12 @@ def test_two_neurons_of_one_time_are_not_joined_by_way_of_a_third(recording):
 
 def seen_at(train, places):
     """Traces of a neuron that is seen at `places[i]` (as in `templates_at`) when it fires its i-th spike."""
-    traces = np.random.default_rng(0).normal(size=(DURATION, 4)).astype("float32")
+    traces = np.random.default_rng(0).normal(size=(DURATION, 4))
     for time, place in zip(train, places, strict=True):
         window = slice(time - 21, time + 39)  # as the windows of templates at this sampling frequency
         traces[window, 0] += 30 * (1 - place) * TEMPLATE[0]
         traces[window, 1] += 30 * place * TEMPLATE[0]
-    recording = NumpyRecording([traces], FS)
-    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(4)]))
-    return recording
+    return on_four_channels(traces)
 
 
 @pytest.mark.parametrize(("is_steady", "n_neurons"), [(True, 1), (False, 2)])

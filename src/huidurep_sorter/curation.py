@@ -7,11 +7,13 @@ import numpy as np
 from huidurep_sorter import fragments, merging, repeats
 from huidurep_sorter.merging import template_norms
 from huidurep_sorter.refractoriness import censor, pair_ratio, violation_ratio
+from huidurep_sorter.templates import as_spike_vector, average_waveforms
 from huidurep_sorter.units import Units, drop, inside, make_units
 
 logger = logging.getLogger("huidurep_sorter")
 
-MIN_EXPECTED_PAIRS = 6.0
+MIN_EXPECTED_PAIRS = 1.0  # of which too few seen hint at a refractory period
+ENOUGH_EXPECTED_PAIRS = 6.0  # for it to decide
 MIN_SPIKES = 20
 MAX_VIOLATION_RATIO = 0.9
 MIN_EXPECTED_VIOLATIONS = 5.0
@@ -57,7 +59,22 @@ def curate(recording, spikes, parameters, job_kwargs=None):
         units = regroup(recording, units, *fragments.join(recording, units, halves, job_kwargs))
     n_left = units.label.max(initial=-1) + 1
     logger.info("%d units after merging, %d left out, %d joined", n_found, bad.sum(), (~bad).sum() - n_left)
-    return units
+    return align_to_peaks(recording, units, parameters, job_kwargs) if len(units) else units
+
+
+def align_to_peaks(recording, units, parameters, job_kwargs=None):
+    """Units with spikes where their mean waveform is largest, in the sign of peaks.
+
+    The parts of a unit were found at one phase of its waveform or another, and merging took that of the largest part.
+    """
+    n_before, n_after = (
+        int(round(ms * recording.sampling_frequency / 1000)) for ms in (parameters.ms_before, parameters.ms_after)
+    )
+    spikes = as_spike_vector(units.sample_index, units.label)
+    waveforms = average_waveforms(recording, spikes, units.label.max() + 1, n_before, n_after, job_kwargs)
+    signed = {"neg": -waveforms, "pos": waveforms, "both": np.abs(waveforms)}[parameters.peak_sign]
+    moves = signed.max(axis=2).argmax(axis=1) - n_before
+    return inside(recording, make_units(units.sample_index + moves[units.label], units.label))
 
 
 def regroup(recording, units, groups, shifts) -> Units:
@@ -85,8 +102,8 @@ def merge_groups(recording, units, halves):
     """Group and shift of each unit: of similar templates and with a refractory period in common.
 
     Units whose templates hardly differ are merged unless their spikes clearly ignore each other; those whose templates
-    differ more, only if a common refractory period shows. Where there are too few spikes to show it,
-    templates decide; a unit of few spikes may differ by more, since little is lost if they are another's.
+    differ more, only if a common refractory period shows. Where there are too few spikes for it to decide, so do
+    templates that hardly differ; a unit of few spikes may differ by more, since little is lost if they are another's.
     """
     near = merging.are_near(recording, halves)
     counts, n, fs = halves.counts, len(halves.counts), recording.sampling_frequency
@@ -101,8 +118,8 @@ def merge_groups(recording, units, halves):
             most = next(r for d, r in SIMILAR if difference[b] < d)
             is_minor = 5 * min(counts[a], counts[b]) < max(counts[a], counts[b])
             alike = is_minor or difference[b] < SIMILAR[0][0]
-            same = ratio < most if expected >= MIN_EXPECTED_PAIRS else alike
-            allowed[a, b] = allowed[b, a] = same
+            refractory = ratio < most and expected >= MIN_EXPECTED_PAIRS
+            allowed[a, b] = allowed[b, a] = refractory or (alike and expected < ENOUGH_EXPECTED_PAIRS)
     return merging.agglomerate(halves, allowed, SIMILAR[-1][0])
 
 

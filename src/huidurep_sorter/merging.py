@@ -14,7 +14,7 @@ from huidurep_sorter.snippets import channels_within
 from huidurep_sorter.templates import as_spike_vector, average_waveforms
 
 WINDOW_MS = (0.7, 1.3)
-MAX_LAG_MS = 0.33
+MAX_LAG_MS = 0.5
 N_TIME_COMPONENTS = 12
 MAX_DISTANCE_UM = 120.0
 MIN_ENERGY = 1e-6
