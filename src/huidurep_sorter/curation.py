@@ -12,7 +12,7 @@ from huidurep_sorter.units import Units, drop, inside, make_units
 
 logger = logging.getLogger("huidurep_sorter")
 
-MIN_EXPECTED_PAIRS = 1.0  # of which too few seen hint at a refractory period
+MIN_EXPECTED_PAIRS = 1.0  # for not one seen to hint at a refractory period
 ENOUGH_EXPECTED_PAIRS = 6.0  # for it to decide
 MIN_SPIKES = 20
 MAX_VIOLATION_RATIO = 0.9
@@ -102,8 +102,9 @@ def merge_groups(recording, units, halves):
     """Group and shift of each unit: of similar templates and with a refractory period in common.
 
     Units whose templates hardly differ are merged unless their spikes clearly ignore each other; those whose templates
-    differ more, only if a common refractory period shows. Where there are too few spikes for it to decide, so do
-    templates that hardly differ; a unit of few spikes may differ by more, since little is lost if they are another's.
+    differ more, only if a common refractory period shows. Where there are too few spikes to show it, it is enough that
+    templates hardly differ, that not one of some expected pairs is there, or that one unit has few spikes: little is
+    lost if they are another's.
     """
     near = merging.are_near(recording, halves)
     counts, n, fs = halves.counts, len(halves.counts), recording.sampling_frequency
@@ -118,8 +119,8 @@ def merge_groups(recording, units, halves):
             most = next(r for d, r in SIMILAR if difference[b] < d)
             is_minor = 5 * min(counts[a], counts[b]) < max(counts[a], counts[b])
             alike = is_minor or difference[b] < SIMILAR[0][0]
-            refractory = ratio < most and expected >= MIN_EXPECTED_PAIRS
-            allowed[a, b] = allowed[b, a] = refractory or (alike and expected < ENOUGH_EXPECTED_PAIRS)
+            hint = expected >= MIN_EXPECTED_PAIRS and ratio == 0
+            allowed[a, b] = allowed[b, a] = ratio < most if expected >= ENOUGH_EXPECTED_PAIRS else alike or hint
     return merging.agglomerate(halves, allowed, SIMILAR[-1][0])
 
 
