@@ -7,7 +7,7 @@ import numpy as np
 from huidurep_sorter import fragments, merging, repeats
 from huidurep_sorter.merging import template_norms
 from huidurep_sorter.refractoriness import censor, pair_ratio, violation_ratio
-from huidurep_sorter.templates import as_spike_vector, average_waveforms
+from huidurep_sorter.templates import as_spike_vector, average_waveforms, lags_of_peaks, window_samples
 from huidurep_sorter.units import Units, drop, inside, make_units
 
 logger = logging.getLogger("huidurep_sorter")
@@ -67,13 +67,10 @@ def align_to_peaks(recording, units, parameters, job_kwargs=None):
 
     The parts of a unit were found at one phase of its waveform or another, and merging took that of the largest part.
     """
-    n_before, n_after = (
-        int(round(ms * recording.sampling_frequency / 1000)) for ms in (parameters.ms_before, parameters.ms_after)
-    )
+    n_before, n_after = window_samples(recording, parameters)
     spikes = as_spike_vector(units.sample_index, units.label)
     waveforms = average_waveforms(recording, spikes, units.label.max() + 1, n_before, n_after, job_kwargs)
-    signed = {"neg": -waveforms, "pos": waveforms, "both": np.abs(waveforms)}[parameters.peak_sign]
-    moves = signed.max(axis=2).argmax(axis=1) - n_before
+    moves = lags_of_peaks(waveforms, n_before, parameters.peak_sign)
     return inside(recording, make_units(units.sample_index + moves[units.label], units.label))
 
 
@@ -120,7 +117,8 @@ def merge_groups(recording, units, halves):
             is_minor = 5 * min(counts[a], counts[b]) < max(counts[a], counts[b])
             alike = is_minor or difference[b] < SIMILAR[0][0]
             hint = expected >= MIN_EXPECTED_PAIRS and ratio == 0
-            allowed[a, b] = allowed[b, a] = ratio < most if expected >= ENOUGH_EXPECTED_PAIRS else alike or hint
+            same = ratio < most if expected >= ENOUGH_EXPECTED_PAIRS else alike or hint
+            allowed[a, b] = allowed[b, a] = same
     return merging.agglomerate(halves, allowed, SIMILAR[-1][0])
 
 

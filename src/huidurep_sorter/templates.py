@@ -25,7 +25,7 @@ def estimate_templates(recording, peaks, labels, parameters, job_kwargs=None):
     templates : Templates or None
         Sparse; unit ids are the labels. None where no peak has a label.
     """
-    from spikeinterface.core import Templates, ms_to_samples
+    from spikeinterface.core import Templates
     from spikeinterface.sortingcomponents.tools import compute_sparsity_from_peaks_and_label
 
     kept = labels >= 0
@@ -39,9 +39,7 @@ def estimate_templates(recording, peaks, labels, parameters, job_kwargs=None):
         peaks, spikes["unit_index"], unit_ids, recording, parameters.template_radius_um
     )
     sparsity.mask &= same_shank(recording, peaks["channel_index"], spikes["unit_index"], len(unit_ids))
-    n_before, n_after = (
-        ms_to_samples(ms, recording.sampling_frequency) for ms in (parameters.ms_before, parameters.ms_after)
-    )
+    n_before, n_after = window_samples(recording, parameters)
     array = average_waveforms(recording, spikes, len(unit_ids), n_before, n_after, job_kwargs, sparsity.mask)
     return Templates(
         templates_array=array,
@@ -53,6 +51,14 @@ def estimate_templates(recording, peaks, labels, parameters, job_kwargs=None):
         probe=recording.get_probe(),
         is_in_uV=False,
     )
+
+
+def window_samples(recording, parameters):
+    """Samples of a template before and from its peak, (n_before, n_after)."""
+    from spikeinterface.core import ms_to_samples
+
+    fs = recording.sampling_frequency
+    return ms_to_samples(parameters.ms_before, fs), ms_to_samples(parameters.ms_after, fs)
 
 
 def average_waveforms(recording, spikes, n_units, n_before, n_after, job_kwargs=None, sparsity_mask=None):
@@ -109,12 +115,18 @@ def as_spike_vector(sample_indices, unit_indices):
 
 def align(peaks, labels, templates):
     """Sample indices of peaks, moved so that each template's largest deflection is at its peak."""
-    array, n_before = templates.get_dense_templates(), templates.nbefore
-    main = np.abs(array).max(axis=1).argmax(axis=1)
-    size = np.abs(array[np.arange(len(array)), :, main])
     moves = np.zeros(labels.max() + 1, dtype="int64")
-    moves[templates.unit_ids] = size.argmax(axis=1) - n_before
+    moves[templates.unit_ids] = lags_of_peaks(templates.get_dense_templates(), templates.nbefore)
     return peaks["sample_index"] + np.where(labels >= 0, moves[labels], 0)
+
+
+def lags_of_peaks(array, n_before, peak_sign="both"):
+    """Samples from `n_before` to the largest deflection, of that sign, of each template, (n_units,) int64."""
+    if peak_sign == "both":
+        array = np.abs(array)
+    elif peak_sign == "neg":
+        array = -array
+    return array.max(axis=2).argmax(axis=1) - n_before
 
 
 def count_peaks(templates, labels):
