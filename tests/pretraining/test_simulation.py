@@ -117,3 +117,10 @@ def test_a_plain_recording_gives_its_detected_spikes(tetrode):
     assert (detected.unit == -1).all() and len(detected.clean) == 0 and len(detected.unit) > 50
     known = spikes_of_recording(recording, WINDOW, 11, seed=0, sorting=truth)
     assert len(known.unit) == len(truth.to_spike_vector()) and known.unit.max() == len(truth.unit_ids) - 1
+
+
+def test_the_detected_spikes_are_the_same_each_time_and_nothing_is_said(tetrode, capfd):
+    first, again = (spikes_of_recording(tetrode[0], WINDOW, 11, seed=0) for _ in range(2))
+    np.testing.assert_array_equal(first.snippets, again.snippets)
+    np.testing.assert_array_equal(first.noise, again.noise)
+    assert capfd.readouterr().err == ""

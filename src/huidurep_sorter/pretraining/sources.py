@@ -64,7 +64,7 @@ def prepare_recordings(folder, recordings_folder, window, n_channels, seed, use_
         if not spikes_folder.exists():
             recording = load(path / "recording" if (path / "recording").exists() else path)
             sorting = load(path / "sorting") if use_sorting and (path / "sorting").exists() else None
-            spikes = spikes_of_recording(recording, window, n_channels, seed, sorting)
+            spikes = spikes_of_recording(recording, window, n_channels, seed, sorting, verbose=verbose)
             if len(spikes.unit) == 0:
                 logger.warning("%s holds no spike: left out", path)
                 continue

@@ -89,15 +89,14 @@ def spikes_of_simulation(simulated, window: Window, n_channels, seed, max_spikes
     return read.spike_set(whitened, peaks, spikes["unit_index"], location[spikes["unit_index"]], clean)
 
 
-def spikes_of_recording(recording, window: Window, n_channels, seed, sorting=None, max_spikes=20_000) -> SpikeSet:
+def spikes_of_recording(
+    recording, window: Window, n_channels, seed, sorting=None, max_spikes=20_000, verbose=False
+) -> SpikeSet:
     """Spikes of a recording: those of a sorting whose units are trusted, or without one all that are detected."""
-    from spikeinterface.sortingcomponents.peak_detection import detect_peaks
-
     rng = np.random.default_rng(seed)
     whitened = preprocess(recording, seed=seed)
     if sorting is None:
-        kwargs = dict(peak_sign="neg", detect_threshold=5.0, exclude_sweep_ms=0.5, radius_um=50.0)
-        peaks = detect_peaks(whitened, method="locally_exclusive", method_kwargs=kwargs)
+        peaks = detect(whitened, seed, verbose)
         peaks = np.sort(rng.permutation(peaks)[:max_spikes], order=("segment_index", "sample_index"))
         location = recording.get_channel_locations()[peaks["channel_index"]]
         return _Reader(window, n_channels, rng).spike_set(whitened, peaks, np.full(len(peaks), -1), location)
@@ -109,6 +108,18 @@ def spikes_of_recording(recording, window: Window, n_channels, seed, sorting=Non
     peaks = peaks_near(whitened, spikes["sample_index"], main, own_channel=rng.random(len(spikes)) < 0.5)
     location = recording.get_channel_locations()[main]
     return _Reader(window, n_channels, rng).spike_set(whitened, peaks, spikes["unit_index"], location)
+
+
+def detect(recording, seed, verbose=False):
+    """All peaks of a preprocessed recording."""
+    from spikeinterface.core import get_noise_levels
+    from spikeinterface.sortingcomponents.peak_detection import detect_peaks
+
+    job_kwargs, slices = dict(progress_bar=verbose), dict(seed=seed)  # without a seed they are others each time
+    noise_levels = get_noise_levels(recording, return_in_uV=False, random_slices_kwargs=slices, **job_kwargs)
+    kwargs = dict(peak_sign="neg", detect_threshold=5.0, exclude_sweep_ms=0.5, radius_um=50.0)
+    kwargs["noise_levels"] = noise_levels
+    return detect_peaks(recording, method="locally_exclusive", method_kwargs=kwargs, job_kwargs=job_kwargs)
 
 
 class _Reader:
