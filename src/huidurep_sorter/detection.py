@@ -13,6 +13,14 @@ MS_AROUND_PROTOTYPE = (1.0, 2.5)
 EXCLUDE_SWEEP_MS = {"matched_filtering": 1.5, "locally_exclusive": 0.8}
 
 
+def estimate_noise(recording, seed, job_kwargs=None):
+    """Noise of each channel, (n_channels,), the same each time: without a seed SpikeInterface draws other slices."""
+    from spikeinterface.core import get_noise_levels
+
+    slices = dict(seed=seed)
+    return get_noise_levels(recording, return_in_uV=False, random_slices_kwargs=slices, **(job_kwargs or {}))
+
+
 def find_peaks(recording, noise_levels, parameters, job_kwargs=None):
     """Detect peaks.
 

@@ -119,12 +119,8 @@ def cached(recording, parameters, folder, job_kwargs):
 
 def detect(recording, parameters, job_kwargs):
     """Noise of each channel, (n_channels,), and all peaks."""
-    from spikeinterface.core import get_noise_levels
-
     with stage("detect"):
-        noise_levels = get_noise_levels(
-            recording, return_in_uV=False, random_slices_kwargs=dict(seed=parameters.seed), **job_kwargs
-        )
+        noise_levels = detection.estimate_noise(recording, parameters.seed, job_kwargs)
         return noise_levels, detection.find_peaks(recording, noise_levels, parameters, job_kwargs)
 
 

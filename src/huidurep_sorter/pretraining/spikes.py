@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from huidurep_sorter.detection import estimate_noise
 from huidurep_sorter.ground_truth import PEAK_DTYPE, at_most, main_channels, peaks_near
 from huidurep_sorter.preprocessing import preprocess
 from huidurep_sorter.snippets import Window, find_neighbourhoods, iterate_snippets
@@ -112,13 +113,11 @@ def spikes_of_recording(
 
 def detect(recording, seed, verbose=False):
     """All peaks of a preprocessed recording."""
-    from spikeinterface.core import get_noise_levels
     from spikeinterface.sortingcomponents.peak_detection import detect_peaks
 
-    job_kwargs, slices = dict(progress_bar=verbose), dict(seed=seed)  # without a seed they are others each time
-    noise_levels = get_noise_levels(recording, return_in_uV=False, random_slices_kwargs=slices, **job_kwargs)
+    job_kwargs = dict(progress_bar=verbose)
     kwargs = dict(peak_sign="neg", detect_threshold=5.0, exclude_sweep_ms=0.5, radius_um=50.0)
-    kwargs["noise_levels"] = noise_levels
+    kwargs["noise_levels"] = estimate_noise(recording, seed, job_kwargs)
     return detect_peaks(recording, method="locally_exclusive", method_kwargs=kwargs, job_kwargs=job_kwargs)
 
 
