@@ -126,7 +126,7 @@ def detect(recording, parameters, job_kwargs):
 
 def sort_peaks(recording, noise_levels, all_peaks, parameters, folder=None, verbose=False, job_kwargs=None):
     """Units of a recording in units of noise, from its peaks."""
-    margin = [int(ms * recording.sampling_frequency / 1000) for ms in (parameters.ms_before, parameters.ms_after)]
+    margin = templates.window_samples(recording, parameters)
     chosen = detection.choose_peaks(recording, all_peaks, parameters, margin)
     peaks = all_peaks[chosen]
     logger.info("%d peaks, %d of them to cluster", len(all_peaks), len(peaks))
