@@ -9,6 +9,7 @@ from huidurep_sorter.pretraining.losses import (
     distillation,
     effective_rank,
     info_nce,
+    own_centroid,
     same_neuron,
     uniformity,
 )
@@ -46,11 +47,28 @@ def test_same_neuron(features):
     assert same_neuron(features, torch.from_numpy(label), 0.1).item() == pytest.approx(np.mean(losses), abs=1e-6)
 
 
-def test_same_neuron_without_a_pair_is_zero_and_differentiable(features):
+def test_own_centroid(features):
+    label = np.array([0, 0, 0, 1, 1, 2, 2, 2, 3, 4, 4, 5])
+    z, losses = unit(features), []
+    for i in range(12):
+        scores = []
+        for u in range(6):
+            members = [z[j] for j in range(12) if label[j] == u and (j != i or u != label[i])]
+            if members:
+                centroid = np.mean(members, axis=0)
+                scores.append((u, np.exp(z[i] @ centroid / np.linalg.norm(centroid) / 0.05)))
+        if label[i] in dict(scores):
+            losses.append(-np.log(dict(scores)[label[i]] / sum(score for _, score in scores)))
+    assert len(losses) == 10
+    assert own_centroid(features, torch.from_numpy(label), 0.05).item() == pytest.approx(np.mean(losses), abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [same_neuron, own_centroid])
+def test_without_a_pair_a_loss_of_labels_is_zero_and_differentiable(features, loss):
     features.requires_grad_(True)
-    loss = same_neuron(features, torch.arange(12))
-    loss.backward()
-    assert loss.item() == 0.0 and torch.isfinite(features.grad).all()
+    value = loss(features, torch.arange(12))
+    value.backward()
+    assert value.item() == 0.0 and torch.isfinite(features.grad).all()
 
 
 def test_distillation(features):

@@ -23,8 +23,9 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """The loss is same_neuron_weight * supervised contrast + contrast_weight * InfoNCE + alpha * reconstruction
-    + distillation_weight * distance from the `teacher` (weights, as in `load_encoder`).
+    """The loss is same_neuron_weight * supervised contrast + centroid_weight * contrast with centroids
+    + contrast_weight * InfoNCE + alpha * reconstruction + distillation_weight * distance from the `teacher` (weights,
+    as in `load_encoder`).
 
     `init_share` averages the trained weights with those that training started from, of which it is the share: what
     two runs learned of different neurons carries over better to others (Wortsman et al. 2022, arXiv 2109.01903).
@@ -37,6 +38,8 @@ class TrainingConfig:
     clip_norm: float = 1.0
     same_neuron_weight: float = 1.0
     same_neuron_temperature: float = 0.1
+    centroid_weight: float = 0.0
+    centroid_temperature: float = 0.05
     contrast_weight: float = 0.0
     contrast_temperature: float = 0.2
     momentum: float = 0.99

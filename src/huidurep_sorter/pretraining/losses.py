@@ -35,6 +35,29 @@ def same_neuron(features, label, temperature=0.1):
     return -mean[count > 0].mean() if (count > 0).any() else features.sum() * 0.0
 
 
+def own_centroid(features, label, temperature=0.05):
+    """Each spike must lie nearer the centroid of its neuron's other spikes than those of all other neurons.
+
+    Generalized end-to-end loss of speaker verification (Wan et al. 2018, arXiv 1710.10467). Where `same_neuron` asks
+    for similar pairs, this asks for what a mixture needs to find neurons: compact clusters around their means.
+
+    Parameters
+    ----------
+    features : (n, d)
+    label : (n,) int64
+        A spike alone with its label is a centroid for the others only.
+    """
+    features = F.normalize(features, dim=1)
+    member = F.one_hot(label).to(features.dtype)
+    total = member.T @ features
+    others = total[label] - features
+    logits = features @ F.normalize(total, dim=1).T
+    own = (features * F.normalize(others, dim=1)).sum(dim=1, keepdim=True)
+    logits = torch.where(member.bool(), own, logits) / temperature
+    paired = member.sum(dim=0)[label] > 1
+    return F.cross_entropy(logits[paired], label[paired]) if paired.any() else features.sum() * 0.0
+
+
 def distillation(features, target):
     """Mean squared distance to a teacher's representation of the same spike, on the unit sphere; both (n, d)."""
     return (2 - 2 * F.cosine_similarity(features, target, dim=1)).mean()

@@ -1,4 +1,4 @@
-"""The training loop: batches of scenes, three losses, a log, checkpoints that resume."""
+"""The training loop: batches of scenes, the losses, a log, checkpoints that resume."""
 
 import csv
 import hashlib
@@ -22,6 +22,7 @@ from huidurep_sorter.pretraining.losses import (
     distillation,
     effective_rank,
     info_nce,
+    own_centroid,
     same_neuron,
     uniformity,
 )
@@ -186,6 +187,8 @@ def _losses(model, teacher, batch, config, rng, device):
     losses = {}
     if t.same_neuron_weight:
         losses["same_neuron"] = t.same_neuron_weight * same_neuron(features, label, t.same_neuron_temperature)
+    if t.centroid_weight:
+        losses["centroid"] = t.centroid_weight * own_centroid(features, label, t.centroid_temperature)
     if t.contrast_weight:
         x2, _, offsets2 = on_device(*make_view(batch, config.view, rng))
         features2 = model.encoder(x2, offsets2)
