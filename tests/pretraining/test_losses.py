@@ -53,7 +53,7 @@ def test_own_centroid(features):
     for i in range(12):
         scores = []
         for u in range(6):
-            members = [z[j] for j in range(12) if label[j] == u and (j != i or u != label[i])]
+            members = [z[j] for j in range(12) if label[j] == u and j != i]
             if members:
                 centroid = np.mean(members, axis=0)
                 scores.append((u, np.exp(z[i] @ centroid / np.linalg.norm(centroid) / 0.05)))
