@@ -14,7 +14,11 @@ def add_command(subparsers):
     )
     parser.add_argument("config", type=Path, help="YAML or JSON file; see configs/ in the repository")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--init", help="weights to start from: a shipped name (fast) or a file")
+    parser.add_argument(
+        "--init",
+        action="append",
+        help="weights to start from: a shipped name (fast) or a file; given several times, the mean of all",
+    )
     parser.add_argument("--torch-device", default="auto", help="auto | cpu | cuda | cuda:1 | mps (default: auto)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log and progress on stderr")
     parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""A deeper encoder from a shallow one: new layers that change almost nothing yet."""
+"""A deeper encoder from a shallow one: new layers that change nothing yet."""
 
 from dataclasses import replace
 
@@ -16,8 +16,9 @@ def can_grow(model: HuiduRep, config: EncoderConfig) -> bool:
 def grow(model: HuiduRep, n_layers: int) -> HuiduRep:
     """A copy with more layers, each a copy of the trained one before it whose outputs start at zero.
 
-    A post-norm layer without output only normalises again, so the representation stays nearly what it was, and
-    training goes on from there instead of from a deep random network, which is slow to start (Gong et al. 2019).
+    A post-norm layer without output only normalises again. Once the scale and shift of the trained layer's last norm
+    stand in the last of its new layers, that changes nothing: the representation is the same, and training goes on
+    from there instead of from a deep random network, which is slow to start (Gong et al. 2019).
 
     Parameters
     ----------
@@ -32,20 +33,26 @@ def grow(model: HuiduRep, n_layers: int) -> HuiduRep:
     old = model.config.n_layers
     grown = HuiduRep(replace(model.config, n_layers=n_layers))
     state = {k: v for k, v in model.state_dict().items() if not k.startswith("transformer.layers.")}
+    grown.load_state_dict(state, strict=False)
     source = [i * old // n_layers for i in range(n_layers)]
     for i, layer in enumerate(grown.transformer.layers):
         layer.load_state_dict(model.transformer.layers[source[i]].state_dict())
         if i and source[i] == source[i - 1]:
             _silence(layer)
-    grown.load_state_dict(state, strict=False)
+            _only_normalise(grown.transformer.layers[i - 1].norm2)
     return grown
 
 
 @torch.no_grad()
 def _silence(layer):
+    """No output from attention and feed-forward; what the second norm does stays."""
     for linear in (layer.self_attn.out_proj, layer.linear2):
         linear.weight.zero_()
         linear.bias.zero_()
-    for norm in (layer.norm1, layer.norm2):
-        norm.weight.fill_(1.0)
-        norm.bias.zero_()
+    _only_normalise(layer.norm1)
+
+
+@torch.no_grad()
+def _only_normalise(norm):
+    norm.weight.fill_(1.0)
+    norm.bias.zero_()

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from huidurep_sorter.checkpoints import choose_device, load_encoder, save_encoder
 from huidurep_sorter.encoder import Encoder, HuiduRep
 from huidurep_sorter.pretraining.config import PretrainingConfig
-from huidurep_sorter.pretraining.growth import can_grow, grow
+from huidurep_sorter.pretraining.initial import initial_encoder
 from huidurep_sorter.pretraining.losses import (
     alignment,
     distillation,
@@ -45,9 +45,9 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
     config : PretrainingConfig
     folder : str or Path
         Receives `data/` (the spikes), `checkpoint.pt`, `log.csv`, TensorBoard's events, `NAME.safetensors`.
-    init : str, Path or None, default: None
-        Weights to start from (fine-tuning), as in `load_encoder`; their architecture replaces `config.encoder`,
-        unless that is the same with more layers: then the weights grow.
+    init : str, Path, list of these or None, default: None
+        Weights to start from (fine-tuning), as in `load_encoder`, or several to start from their mean; their
+        architecture replaces `config.encoder`, unless that is the same with more layers: then the weights grow.
     device : str, default: "auto"
     verbose : bool, default: False
 
@@ -62,12 +62,8 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     device = choose_device(device)
-    encoder = None
-    if init is not None:
-        encoder = load_encoder(init, "cpu").model
-        if can_grow(encoder, config.encoder):
-            encoder = grow(encoder, config.encoder.n_layers)
-        encoder.requires_grad_(True)
+    encoder = initial_encoder(init, config.encoder)
+    if encoder is not None:
         config = replace(config, encoder=encoder.config)
     teacher = _load_teacher(config, device)
     _check_same_run(config, folder)
