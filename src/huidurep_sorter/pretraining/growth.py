@@ -39,7 +39,7 @@ def grow(model: HuiduRep, n_layers: int) -> HuiduRep:
         layer.load_state_dict(model.transformer.layers[source[i]].state_dict())
         if i and source[i] == source[i - 1]:
             _silence(layer)
-            _only_normalise(grown.transformer.layers[i - 1].norm2)
+            grown.transformer.layers[i - 1].norm2.reset_parameters()
     return grown
 
 
@@ -49,10 +49,4 @@ def _silence(layer):
     for linear in (layer.self_attn.out_proj, layer.linear2):
         linear.weight.zero_()
         linear.bias.zero_()
-    _only_normalise(layer.norm1)
-
-
-@torch.no_grad()
-def _only_normalise(norm):
-    norm.weight.fill_(1.0)
-    norm.bias.zero_()
+    layer.norm1.reset_parameters()

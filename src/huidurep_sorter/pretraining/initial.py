@@ -1,5 +1,6 @@
 """The network that training starts from: shipped weights or a file, the mean of several, grown where that is asked."""
 
+import copy
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ def average(encoders) -> HuiduRep:
     for other in encoders[1:]:
         if other.config != first.config:
             raise ValueError(f"{other.name} and {first.name} can't be averaged: their architectures differ")
-    mean = HuiduRep(first.config)
+    mean = copy.deepcopy(first.model)
     states = [encoder.model.state_dict() for encoder in encoders]
     mean.load_state_dict({name: torch.stack([s[name] for s in states]).mean(dim=0) for name in states[0]})
     return mean
