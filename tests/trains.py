@@ -3,8 +3,8 @@
 import numpy as np
 from spikeinterface.core import NumpyRecording
 
-from huidurep_sorter import merging
-from huidurep_sorter.units import make_units
+from huidurep_sorter.spikes.spikes import make_units
+from huidurep_sorter.templates import agglomeration as merging
 
 FS = 30000.0
 DURATION = int(100 * FS)

@@ -9,10 +9,10 @@ from .registration import register
 __version__ = "0.1.0"
 
 _LAZY = {
-    "Encoder": "encoder",
+    "Encoder": "encoder.network",
     "HuidurepSorter": "sorter",
-    "embed_spikes": "embedding",
-    "load_encoder": "checkpoints",
+    "embed_spikes": "encoder.embedding",
+    "load_encoder": "encoder.checkpoints",
 }
 __all__ = ["Encoder", "HuidurepSorter", "__version__", "embed_spikes", "load_encoder", "register"]
 

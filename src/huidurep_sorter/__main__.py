@@ -2,6 +2,6 @@
 
 import sys
 
-from huidurep_sorter.cli import main
+from huidurep_sorter.cli.main import main
 
 sys.exit(main())

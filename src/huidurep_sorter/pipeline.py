@@ -8,19 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from huidurep_sorter import (
-    clustering,
-    curation,
-    detection,
-    features,
-    merging,
-    motion,
-    refinement,
-    templates,
-    unit_properties,
-)
-from huidurep_sorter.preprocessing import cache_folder, preprocess
-from huidurep_sorter.units import drop
+from huidurep_sorter.spikes import clustering, detection, features
+from huidurep_sorter.spikes.spikes import drop
+from huidurep_sorter.templates import agglomeration as merging
+from huidurep_sorter.templates import estimation as templates
+from huidurep_sorter.templates import refinement
+from huidurep_sorter.traces import motion
+from huidurep_sorter.traces.preprocessing import cache_folder, preprocess
+from huidurep_sorter.units import curation
+from huidurep_sorter.units import properties as unit_properties
 
 logger = logging.getLogger("huidurep_sorter")
 

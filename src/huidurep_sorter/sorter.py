@@ -70,7 +70,7 @@ class HuidurepSorter(BaseSorter):
         FileNotFoundError
             If there are no such weights.
         """
-        from .checks import check_recording
+        from .traces.checks import check_recording
 
         if params["weights"] is not None and Path(params["weights"]).is_file():
             params["weights"] = Path(params["weights"]).absolute()  # workers may run in another folder
@@ -86,8 +86,8 @@ class HuidurepSorter(BaseSorter):
 
     @classmethod
     def _run_from_folder(cls, sorter_output_folder, params, verbose):
-        from .checks import prepare_recording
         from .pipeline import sort_recording
+        from .traces.checks import prepare_recording
 
         parameters, job_kwargs = split_params(params)
         with log_to_file(sorter_output_folder / f"{cls.sorter_name}.log", verbose):
@@ -131,7 +131,7 @@ def split_params(params):
 
 def check_encoder(parameters):
     """Raise where the device or the weights that the parameters name aren't there."""
-    from .checkpoints import choose_device, load_encoder
+    from .encoder.checkpoints import choose_device, load_encoder
 
     choose_device(parameters.torch_device)
     if parameters.features == "huidurep":
@@ -167,7 +167,7 @@ def log_circumstances(recording, parameters):
 
     from huidurep_sorter import __version__
 
-    from .checkpoints import choose_device
+    from .encoder.checkpoints import choose_device
 
     device = choose_device(parameters.torch_device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()

@@ -1,0 +1,1 @@
+"""Features of known spikes beside each other: how well do they tell neurons apart?"""

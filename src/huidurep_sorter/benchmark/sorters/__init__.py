@@ -1,0 +1,1 @@
+"""Sorters beside each other on recordings with ground truth."""

@@ -1,0 +1,1 @@
+"""The `huidurep` command, a file a subcommand."""

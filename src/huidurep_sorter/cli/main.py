@@ -1,0 +1,68 @@
+"""The `huidurep` command.
+
+Exit codes: 0 done; 1 the sorting failed; 2 the command line, the parameters or the recording can't be used;
+130 interrupted. Errors are one line on stderr; `--traceback` (and `--debug`) show where it came from.
+
+A subcommand is a module with one function, `add_command(subparsers)`, which adds a parser and sets its `run`.
+"""
+
+import argparse
+import sys
+import warnings
+from importlib import import_module
+
+COMMANDS = ("demo", "sort", "pretrain", "benchmark")
+
+
+class UsageError(Exception):
+    """What the user gave can't be used: exit code 2."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser():
+    """The parser of `huidurep` with all its subcommands."""
+    from huidurep_sorter import __version__
+
+    parser = Parser(prog="huidurep", description="HuiduRep spike sorter.", epilog="exit codes: " + EXIT_CODES)
+    parser.add_argument("--version", action="version", version=f"huidurep-sorter {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"huidurep_sorter.cli.{name}").add_command(subparsers)
+    for subparser in subparsers.choices.values():
+        subparser.add_argument("--traceback", action="store_true", help="show tracebacks of errors")
+    return parser
+
+
+EXIT_CODES = "0 done; 1 the sorting failed; 2 bad command line, parameters or recording; 130 interrupted"
+
+
+def main(argv=None):
+    """Run the command line; returns the exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            if not getattr(arguments, "verbose", False):
+                warnings.simplefilter("ignore")  # those of our dependencies; ours go to the log
+            return arguments.run(arguments) or 0
+    except KeyboardInterrupt:
+        print("huidurep: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if arguments.traceback or getattr(arguments, "parameter:debug", False):
+            raise
+        print(f"huidurep: error: {one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def one_line(error):
+    """The message of an error on one line; of SpikeInterface's sorting error the line that says why."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Spike sorting error trace"):
+        lines = [line for line in lines if not line.startswith("Spike sorting failed")][-1:]
+    return " ".join(lines) or type(error).__name__

@@ -1,0 +1,1 @@
+"""The learned representation: network, embedding of spikes, files of weights."""

@@ -1,0 +1,163 @@
+"""Encoders on disk: our safetensors with their configuration inside, and the authors' `HuiduRep.pt`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from huidurep_sorter.encoder.network import Encoder, EncoderConfig, HuiduRep
+
+WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
+DEFAULT_WEIGHTS = "fast"  # on every device: `base` is slower and, so far, not as good (see its card)
+
+
+def load_encoder(weights=None, device="auto") -> Encoder:
+    """Load a pretrained encoder.
+
+    Parameters
+    ----------
+    weights : str, Path or None, default: None
+        The name of shipped weights ("fast", "base"), or a file: our `.safetensors`, or a PyTorch state dict of the
+        HuiduRep authors (`.pt`, `.pth`). None or "auto": the best of the shipped weights for the device.
+    device : str, default: "auto"
+        "auto" | "cpu" | "cuda" | "cuda:1" | "mps"; "auto" takes a GPU where there is one.
+
+    Returns
+    -------
+    encoder : Encoder
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no such weights.
+    ValueError
+        If the file is no encoder, or the device isn't there.
+    """
+    device = choose_device(device)
+    path = _find(weights)
+    model = _load_safetensors(path) if path.suffix == ".safetensors" else _load_authors(path)
+    return Encoder(model, device, name=path.stem)
+
+
+def save_encoder(model: HuiduRep, path, **metadata):
+    """Write weights, configuration and any further text as safetensors, whole or not at all."""
+    from safetensors.torch import save
+
+    path = Path(path)
+    partial = path.with_suffix(".partial")
+    metadata = {"format": "huidurep-sorter 1", "config": json.dumps(asdict(model.config)), **metadata}
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    partial.write_bytes(save(state, metadata))
+    partial.replace(path)
+
+
+def shipped_weights() -> list[str]:
+    """Names of the weights inside the package."""
+    return sorted(p.stem for p in WEIGHTS_FOLDER.glob("*.safetensors"))
+
+
+def choose_device(device="auto") -> torch.device:
+    """The torch device of that name, checked to be there; "auto" prefers cuda, then mps."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if device == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"torch_device {device!r} isn't one of auto, cpu, cuda, cuda:1, mps") from None
+    missing = {"cuda": not cuda or (chosen.index or 0) >= torch.cuda.device_count(), "mps": not mps}
+    if missing.get(chosen.type, False):
+        raise ValueError(
+            f"torch_device {device!r} isn't there: PyTorch sees {'cuda' if cuda else 'mps' if mps else 'only the cpu'}"
+        )
+    return chosen
+
+
+def _find(weights):
+    if weights is None or str(weights) == "auto":
+        weights = DEFAULT_WEIGHTS
+    shipped = WEIGHTS_FOLDER / f"{weights}.safetensors"
+    path = shipped if shipped.exists() else Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights {str(weights)!r}: give a file, or one of the shipped {shipped_weights()}")
+    return path
+
+
+def _load_safetensors(path):
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as f:
+            metadata = f.metadata() or {}
+            state = {key: f.get_tensor(key) for key in f.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from None
+    if "config" not in metadata:
+        raise ValueError(f"{path} holds no encoder configuration: it wasn't written by huidurep-sorter")
+    try:
+        model = HuiduRep(EncoderConfig(**json.loads(metadata["config"])))
+        model.load_state_dict(state)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: its weights and its configuration don't fit this version: {error}") from None
+    return model
+
+
+def _load_authors(path):
+    """The published architecture from the authors' state dict; what only training needs is left out."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for what isn't a plain file of tensors
+        raise ValueError(f"{path} can't be read as a file of tensors only: {error}") from None
+    state = _unwrap(state, path)
+    n_layers = 1 + max(int(k.split(".")[3]) for k in state if k.startswith("encoder_q.transformer.layers."))
+    d_model, n_channels, _ = state["conv_embedding.block.0.weight"].shape
+    config = EncoderConfig(
+        n_channels=n_channels,
+        d_model=d_model,
+        d_feedforward=len(state["encoder_q.transformer.layers.0.linear1.weight"]),
+        kernels=tuple(state[f"conv_embedding.block.{i}.weight"].shape[2] for i in (0, 2)),
+        n_layers=n_layers,
+        n_features=len(state["reduce_q.projection.0.weight"]),
+        n_decoder_layers=0,
+    )
+    model = HuiduRep(config)
+    renamed = {_our_name(k): v for k, v in state.items() if _our_name(k)}
+    pe = state.get("encoder_q.positional_encoding.pe")
+    if pe is None:
+        renamed["positions"] = model.positions
+    else:
+        renamed["positions"] = pe.reshape(-1, d_model)[: config.n_samples]
+    model.load_state_dict(renamed)
+    return model
+
+
+def _unwrap(state, path):
+    for wrapper in ("state_dict", "model_state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
+    state = {k.removeprefix("module."): v for k, v in state.items()}
+    needed = (
+        "conv_embedding.block.0.weight",
+        "encoder_q.transformer.layers.0.linear1.weight",
+        "reduce_q.projection.0.weight",
+    )
+    absent = [name for name in needed if name not in state]
+    if absent:
+        raise ValueError(f"{path} isn't a HuiduRep checkpoint: it lacks {absent}")
+    return state
+
+
+def _our_name(theirs):
+    """Our name of one of the authors' tensors, None for those of training."""
+    for prefix, ours in (
+        ("conv_embedding.block.0.", "conv1."),
+        ("conv_embedding.block.2.", "conv2."),
+        ("encoder_q.transformer.layers.", "transformer.layers."),
+        ("reduce_q.projection.0.", "representation."),
+    ):
+        if theirs.startswith(prefix):
+            return ours + theirs.removeprefix(prefix)
+    return None

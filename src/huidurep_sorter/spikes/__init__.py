@@ -1,0 +1,1 @@
+"""Traces -> peaks, each with a feature vector, a position and a cluster."""

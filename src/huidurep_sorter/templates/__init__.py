@@ -1,0 +1,1 @@
+"""Clusters -> templates -> every spike of each template."""

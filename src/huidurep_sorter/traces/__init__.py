@@ -1,0 +1,1 @@
+"""Raw recording -> clean traces in units of noise."""

@@ -1,0 +1,1 @@
+"""How an encoder is trained: simulated or real recordings -> weights."""

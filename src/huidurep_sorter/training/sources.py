@@ -1,0 +1,73 @@
+"""Where the spikes to train on come from: simulated from footprints, or a folder of recordings."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from huidurep_sorter.training.footprints import read_footprints
+from huidurep_sorter.training.simulation import SimulationConfig, simulate
+from huidurep_sorter.training.spike_sets import SpikeSet, spikes_of_recording, spikes_of_simulation
+
+logger = logging.getLogger("huidurep_sorter")
+
+SAMPLING_FREQUENCIES = (15000.0, 20000.0, 25000.0, 32000.0, 40000.0)  # beside 30 kHz, in one recording of six
+
+
+def prepare_simulated(folder, footprint_files, simulation: SimulationConfig, window, n_channels, seed, verbose=False):
+    """Simulate recordings and keep their spikes in `folder`, one subfolder each; what is there already is kept.
+
+    Parameters
+    ----------
+    folder : Path
+    footprint_files : dict of str to int
+        Files for `read_footprints`, and how many times the footprints of each count in the draw.
+    simulation : SimulationConfig
+    window : Window
+    n_channels : int
+    seed : int
+
+    Returns
+    -------
+    spike_sets : list of SpikeSet
+    """
+    from tqdm.auto import trange
+
+    footprints = [f for path, times in footprint_files.items() for f in read_footprints(path) * times]
+    folders = [Path(folder) / f"simulated-{seed}-{i}" for i in range(simulation.n_recordings)]
+    for i in trange(len(folders), desc="simulate", disable=not verbose):
+        if folders[i].exists():
+            continue
+        rng = np.random.default_rng([seed, i])
+        sampling_frequency = 30000.0 if rng.random() < 5 / 6 else rng.choice(SAMPLING_FREQUENCIES)
+        simulated = simulate(footprints, simulation, [seed, i], float(sampling_frequency))
+        spikes_of_simulation(simulated, window, n_channels, seed=seed * 10_000 + i).save(folders[i])
+    return [SpikeSet.load(f) for f in folders]
+
+
+def prepare_recordings(folder, recordings_folder, window, n_channels, seed, use_sorting=False, verbose=False):
+    """Read every recording below a folder and keep its spikes; `NAME/recording` (with `NAME/sorting`) or `NAME`.
+
+    Returns
+    -------
+    spike_sets : list of SpikeSet
+    """
+    from spikeinterface.core import load
+    from tqdm.auto import tqdm
+
+    names = sorted(p for p in Path(recordings_folder).iterdir() if p.is_dir() or p.suffix == ".zarr")
+    if not names:
+        raise ValueError(f"{recordings_folder} holds no recording")
+    out = []
+    for path in tqdm(names, desc="read recordings", disable=not verbose):
+        spikes_folder = Path(folder) / f"{path.stem}-{seed}"
+        if not spikes_folder.exists():
+            recording = load(path / "recording" if (path / "recording").exists() else path)
+            sorting = load(path / "sorting") if use_sorting and (path / "sorting").exists() else None
+            spikes = spikes_of_recording(recording, window, n_channels, seed, sorting, verbose=verbose)
+            if len(spikes.unit) == 0:
+                logger.warning("%s holds no spike: left out", path)
+                continue
+            spikes.save(spikes_folder)
+        out.append(SpikeSet.load(spikes_folder))
+    return out

@@ -1,0 +1,275 @@
+"""The training loop: batches of scenes, the losses, a log, checkpoints that resume."""
+
+import csv
+import hashlib
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from huidurep_sorter.encoder.checkpoints import choose_device, load_encoder, save_encoder
+from huidurep_sorter.encoder.network import Encoder, HuiduRep
+from huidurep_sorter.training.config import PretrainingConfig
+from huidurep_sorter.training.initial import initial_encoder
+from huidurep_sorter.training.losses import (
+    alignment,
+    distillation,
+    effective_rank,
+    info_nce,
+    own_centroid,
+    same_neuron,
+    uniformity,
+)
+from huidurep_sorter.training.model import ContrastiveModel
+from huidurep_sorter.training.sources import prepare_recordings, prepare_simulated
+from huidurep_sorter.training.validation import validate
+from huidurep_sorter.training.views import Scenes, draw_batch, make_view
+
+logger = logging.getLogger("huidurep_sorter")
+
+VALIDATION_SEED = 1000  # added to the seed of the simulated recordings that validate
+COLLAPSED_RANK = 2.0
+
+
+def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbose=False) -> Path:
+    """Train an encoder; go on where a run in the same folder stopped.
+
+    Parameters
+    ----------
+    config : PretrainingConfig
+    folder : str or Path
+        Receives `data/` (the spikes), `checkpoint.pt`, `log.csv`, TensorBoard's events, `NAME.safetensors`.
+    init : str, Path, list of these or None, default: None
+        Weights to start from (fine-tuning), as in `load_encoder`, or several to start from their mean; their
+        architecture replaces `config.encoder`, unless that is the same with more layers: then the weights grow.
+    device : str, default: "auto"
+    verbose : bool, default: False
+
+    Returns
+    -------
+    weights : Path
+        The trained encoder, for `load_encoder`.
+    """
+    share = config.training.init_share
+    if share and init is None:
+        raise ValueError("init_share averages with the weights that training starts from: name them with init")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    device = choose_device(device)
+    encoder = initial_encoder(init, config.encoder)
+    if encoder is not None:
+        config = replace(config, encoder=encoder.config)
+    teacher = _load_teacher(config, device)
+    _check_same_run(config, folder)
+    training, validation = prepare_data(config, folder / "data", verbose)
+    with torch.random.fork_rng():  # the initial weights come from the seed; the caller's generator is left alone
+        torch.manual_seed(config.seed)
+        model = ContrastiveModel(encoder or HuiduRep(config.encoder)).to(device)
+    initial = [p.detach().clone() for p in model.encoder.parameters()]
+    _train(model, teacher, training, validation, config, folder, device, verbose)
+    with torch.no_grad():
+        for trained, first in zip(model.encoder.parameters(), initial, strict=True):
+            trained.mul_(1 - share).add_(first, alpha=share)
+    path = folder / f"{config.name}.safetensors"
+    save_encoder(model.encoder, path, training=_provenance(config))
+    return path
+
+
+def _provenance(config):
+    """What a file of weights says of its training: all but where the data and the teacher lay."""
+    values = {name: value for name, value in asdict(config).items() if name not in ("data", "encoder")}
+    teacher = config.training.teacher
+    values["training"]["teacher"] = teacher and Path(teacher).name
+    return json.dumps(values)
+
+
+def prepare_data(config, folder, verbose=False):
+    """Spikes to train on, and others to validate with.
+
+    Returns
+    -------
+    training, validation : list of SpikeSet
+        Validation recordings are simulated with another seed; without footprints the last recordings are set aside.
+    """
+    window, n_channels, data = config.encoder.window, config.encoder.n_channels, config.data
+    training, validation = [], []
+    if data.footprints:
+        for sets, seed, n in (
+            (training, config.seed, config.simulation.n_recordings),
+            (validation, config.seed + VALIDATION_SEED, data.validation_recordings),
+        ):
+            simulation = replace(config.simulation, n_recordings=n)
+            sets += prepare_simulated(folder, data.footprints, simulation, window, n_channels, seed, verbose)
+    if data.recordings:
+        own = prepare_recordings(folder, data.recordings, window, n_channels, config.seed, data.use_sorting, verbose)
+        labelled = [s for s in own if s.unit.min() >= 0]
+        if not data.footprints and len(labelled) > 1:
+            held = labelled[-min(data.validation_recordings, len(labelled) - 1) :]
+            validation += held
+            own = [s for s in own if not any(s is h for h in held)]
+        training += own
+    if not training:
+        raise ValueError("there is no spike to train on: look at the recordings that the configuration names")
+    return training, validation
+
+
+def _load_teacher(config, device):
+    """The network to learn from, checked to see the same snippets and to give as many features; None for none."""
+    if config.training.teacher is None:
+        return None
+    teacher, own = load_encoder(config.training.teacher, device), config.encoder
+    for name in ("window", "n_channels", "n_features"):
+        if getattr(teacher.config, name) != getattr(own, name):
+            raise ValueError(
+                f"{teacher.name} can't teach this encoder: its {name} is {getattr(teacher.config, name)}, "
+                f"not {getattr(own, name)}"
+            )
+    return teacher.model
+
+
+def _train(model, teacher, training, validation, config, folder, device, verbose):
+    from tqdm.auto import trange
+
+    t = config.training
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=t.learning_rate, weight_decay=t.weight_decay
+    )
+    first_step = _resume(model, optimizer, folder)
+    scenes = [Scenes(s, config.batch) for s in training]
+    scenes = [s for s in scenes if not s.is_labelled or len(s.units)]
+    log = _Log(folder)
+    model.train()
+    for step in trange(
+        first_step, t.n_steps, initial=first_step, total=t.n_steps, desc="pretrain", disable=not verbose
+    ):
+        rng = np.random.default_rng([config.seed, step])  # a step's batch depends on nothing else: runs resume exactly
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(step, t)
+        batch = draw_batch(scenes, config.batch, rng)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            losses, features = _losses(model, teacher, batch, config, rng, device)
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), t.clip_norm)
+        optimizer.step()
+        if t.contrast_weight:
+            model.update_momentum(t.momentum)
+        if step % t.log_every == 0:
+            log.write(step, {**losses, **_geometry_of(features, batch.label)})
+        if validation and ((step + 1) % t.validate_every == 0 or step + 1 == t.n_steps):
+            model.eval()
+            log.write(step, {"validation_ari": validate(Encoder(model.encoder, device), validation)})
+            model.encoder.requires_grad_(True)
+            model.train()
+        if (step + 1) % t.checkpoint_every == 0 or step + 1 == t.n_steps:
+            _checkpoint(model, optimizer, step + 1, folder)
+    log.close()
+
+
+def _losses(model, teacher, batch, config, rng, device):
+    """The weighted sum and its parts, and the features (n, n_features) of the first view."""
+    t = config.training
+    on_device = lambda *arrays: (torch.from_numpy(a).to(device) for a in arrays)  # noqa: E731
+    x, target, offsets = on_device(*make_view(batch, config.view, rng))
+    label = torch.from_numpy(batch.label).to(device)
+    tokens = model.encoder.tokens(x, offsets)
+    features = model.encoder.represent(tokens).float()
+    losses = {}
+    if t.same_neuron_weight:
+        losses["same_neuron"] = t.same_neuron_weight * same_neuron(features, label, t.same_neuron_temperature)
+    if t.centroid_weight:
+        losses["centroid"] = t.centroid_weight * own_centroid(features, label, t.centroid_temperature)
+    if t.contrast_weight:
+        x2, _, offsets2 = on_device(*make_view(batch, config.view, rng))
+        features2 = model.encoder(x2, offsets2)
+        q1, q2 = model.queries(features).float(), model.queries(features2).float()
+        k1, k2 = model.keys(x, offsets).float(), model.keys(x2, offsets2).float()
+        both = info_nce(q1, k2, t.contrast_temperature) + info_nce(q2, k1, t.contrast_temperature)
+        losses["contrast"] = t.contrast_weight * both
+    if teacher is not None:
+        with torch.no_grad():
+            taught = teacher(x, offsets).float()
+        losses["distillation"] = t.distillation_weight * distillation(features, taught)
+    if t.alpha:
+        losses["reconstruction"] = t.alpha * F.mse_loss(model.encoder.reconstruct(tokens).float(), target)
+    return {"loss": sum(losses.values()), **losses}, features.detach()
+
+
+def _learning_rate(step, t):
+    """Linear warm-up, then half a cosine down to a hundredth."""
+    if step < t.warmup_steps:
+        return t.learning_rate * (step + 1) / t.warmup_steps
+    progress = (step - t.warmup_steps) / max(t.n_steps - t.warmup_steps, 1)
+    return t.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def _geometry_of(features, label):
+    label = torch.from_numpy(label).to(features.device)
+    rank = effective_rank(features)
+    if rank < COLLAPSED_RANK:
+        logger.warning("the representation collapses: its effective rank is %.1f of %d", rank, features.shape[1])
+    return {"alignment": alignment(features, label), "uniformity": uniformity(features), "effective_rank": rank}
+
+
+def _checkpoint(model, optimizer, step, folder):
+    partial = folder / "checkpoint.partial"
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
+    partial.replace(folder / "checkpoint.pt")
+
+
+def _resume(model, optimizer, folder):
+    """Load the last checkpoint, if there is one; the number of steps done."""
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    logger.info("resumed at step %d", state["step"])
+    return state["step"]
+
+
+def _check_same_run(config, folder):
+    """A folder belongs to one configuration: resuming another one's checkpoint would be silent garbage."""
+    text = json.dumps(asdict(config), indent=2)
+    path = folder / "config.json"
+    if path.exists() and hashlib.sha256(path.read_bytes()).digest() != hashlib.sha256(text.encode()).digest():
+        raise ValueError(f"{folder} holds a run of another configuration: name another folder, or delete it")
+    path.write_text(text)
+
+
+class _Log:
+    """Rows of step, name, value in `log.csv`, and the same for TensorBoard where it is installed."""
+
+    def __init__(self, folder):
+        new = not (folder / "log.csv").exists()
+        self._file = open(folder / "log.csv", "a", newline="")
+        self._rows = csv.writer(self._file)
+        if new:
+            self._rows.writerow(["step", "seconds", "name", "value"])
+        self._start = time.perf_counter()
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(folder / "tensorboard")
+        except ImportError:
+            self._board = None
+
+    def write(self, step, values):
+        for name, value in values.items():
+            value = value.item() if isinstance(value, torch.Tensor) else value
+            self._rows.writerow([step, round(time.perf_counter() - self._start, 1), name, round(value, 5)])
+            if self._board is not None:
+                self._board.add_scalar(name, value, step)
+        self._file.flush()
+
+    def close(self):
+        self._file.close()
+        if self._board is not None:
+            self._board.close()

@@ -1,0 +1,1 @@
+"""Matched spikes -> units that can be trusted."""

@@ -1,0 +1,68 @@
+"""Units and spikes that were found twice, on spike trains of known origin."""
+
+import numpy as np
+import pytest
+
+from huidurep_sorter.templates import duplicates as repeats
+from tests.trains import DURATION, FS, poisson, units
+
+ALL = np.ones((3, 3), dtype=bool)
+
+
+def test_a_copy_of_a_unit_is_a_duplicate_and_chance_is_not():
+    train, other = poisson(10, 0), poisson(10, 1)
+    found = units(train, other, train[::3] + 5)
+    bad = repeats.are_echoes(found, FS, np.bincount(found.label), ALL, max_lag_ms=0.0)
+    np.testing.assert_array_equal(bad, [False, False, True])
+
+
+def test_the_tail_of_a_large_spike_is_an_echo_even_where_it_is_found_more_often():
+    train = poisson(10, 0, refractory_ms=5.0)
+    tail = np.sort(np.concatenate([train, poisson(3, 1)])) + 60
+    found = units(train, tail)
+    assert not repeats.are_echoes(found, FS, [30.0, 10.0], ALL, max_lag_ms=0.0).any()
+    np.testing.assert_array_equal(repeats.are_echoes(found, FS, [30.0, 10.0], ALL, max_lag_ms=3.0), [False, True])
+
+
+def test_a_unit_that_bursts_with_another_is_no_echo():
+    train = poisson(10, 0, refractory_ms=5.0)
+    jittered = train + np.random.default_rng(1).integers(-90, 90, train.size)
+    assert not repeats.are_echoes(units(train, jittered), FS, [2.0, 1.0], ALL, max_lag_ms=3.0).any()
+
+
+def test_the_shared_fraction_is_that_of_the_best_lag():
+    train = np.arange(1, 101) * 3000
+    other = np.concatenate([train[:70] + 45, train[70:] - 45])
+    assert repeats.shared_fraction(train, other, FS, 3.0) == pytest.approx(0.7)
+    assert repeats.shared_fraction(train, other, FS, 0.0) == 0
+    assert repeats.shared_fraction(train, train + 90_000_000, FS, 3.0) == 0
+
+
+def test_what_a_small_template_found_in_a_large_spike_is_a_satellite():
+    large, own = poisson(10, 0), poisson(5, 1)
+    again = large[::2] + np.random.default_rng(2).integers(-10, 11, large[::2].size)
+    found = units(large, np.sort(np.concatenate([own, again])))
+    bad = repeats.are_satellites(found, FS, np.array([25.0, 12.0]), ALL, DURATION)
+    assert not bad[found.label == 0].any()
+    left = found.sample_index[(found.label == 1) & ~bad]
+    assert not np.isin(again, left).any()
+    assert np.isin(own, left).mean() > 0.98
+
+
+def test_chance_coincidences_are_no_satellites():
+    found = units(poisson(60, 0), poisson(60, 1), poisson(60, 2))
+    assert not repeats.are_satellites(found, FS, np.array([3.0, 2.0, 1.0]), ALL, DURATION).any()
+
+
+def test_of_two_units_of_the_same_spikes_the_larger_one_keeps_them():
+    small = poisson(10, 0)
+    found = units(small, small + 3)
+    bad = repeats.are_satellites(found, FS, np.array([12.0, 25.0]), ALL, DURATION)
+    assert bad[found.label == 0].all() and not bad[found.label == 1].any()
+
+
+def test_units_that_are_far_apart_may_fire_together():
+    train = poisson(10, 0)
+    found, far = units(train, train), np.eye(2, dtype=bool)
+    assert not repeats.are_echoes(found, FS, [2.0, 1.0], far, max_lag_ms=3.0).any()
+    assert not repeats.are_satellites(found, FS, np.array([2.0, 1.0]), far, DURATION).any()

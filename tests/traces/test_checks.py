@@ -1,0 +1,125 @@
+"""Bad input gives a clear error before any work; odd but good input is sorted."""
+
+import numpy as np
+import pytest
+from probeinterface import ProbeGroup, generate_linear_probe
+from spikeinterface.core import NumpyRecording
+
+from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.traces.checks import check_recording, prepare_recording
+
+PARAMETERS = SortingParameters()
+
+
+def noise(n_samples=60_000, n_channels=4, scale=10.0, seed=0):
+    return np.random.default_rng(seed).normal(0, scale, (n_samples, n_channels)).astype("float32")
+
+
+def make_recording(*segments, sampling_frequency=30000.0, probe=None):
+    recording = NumpyRecording(list(segments), sampling_frequency)
+    if probe is None:
+        probe = generate_linear_probe(segments[0].shape[1], ypitch=20)
+    probe.set_device_channel_indices(np.arange(probe.get_contact_count()))
+    recording.set_probe(probe)
+    return recording
+
+
+def with_value(value, where=30_000, channel=2):
+    traces = noise()
+    traces[where, channel] = value
+    return traces
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [
+        make_recording(noise()),
+        make_recording(noise(n_channels=1)),
+        make_recording(noise(n_channels=2)),
+        make_recording(noise(), noise(n_samples=3000)),
+        make_recording((noise() * 5 + 20_000).astype("int16")),
+        make_recording((noise() * 5 + 30_000).astype("uint16")),
+        make_recording(noise(scale=1e-5)),
+        make_recording(noise(), sampling_frequency=15000.0),
+    ],
+    ids=["plain", "one channel", "two", "two segments", "int16 offset", "uint16 offset", "volts", "15 kHz"],
+)
+def test_good_input_passes_unchanged(recording):
+    check_recording(recording, PARAMETERS)
+    assert prepare_recording(recording) is recording
+
+
+@pytest.mark.parametrize(
+    ("recording", "message"),
+    [
+        (NumpyRecording([noise()], 30000.0), "no probe"),
+        (make_recording(noise(n_samples=10_000)), "too short: 0.333 s"),
+        (make_recording(noise(), noise(n_samples=100)), "segment 1 is too short"),
+        (
+            make_recording(np.where(np.arange(4) == 2, np.nan, noise())),
+            "NaN or infinite values on channels 2",
+        ),
+        (make_recording(with_value(np.inf, where=-1)), "NaN or infinite values on channels 2"),
+        (make_recording(with_value(np.nan, where=0, channel=3)), "NaN or infinite values on channels 3"),
+        (make_recording(np.zeros((60_000, 4), dtype="int16")), "every channel is constant"),
+        (make_recording(np.full((60_000, 4), 7.0, dtype="float32")), "every channel is constant"),
+        (make_recording(noise(), sampling_frequency=2500.0), "2500 Hz is too low for spikes.*LFP"),
+    ],
+    ids=["no probe", "short", "short segment", "NaN", "inf", "NaN at start", "zeros", "constant", "LFP"],
+)
+def test_bad_input_is_refused(recording, message):
+    with pytest.raises(ValueError, match=message):
+        check_recording(recording, PARAMETERS)
+
+
+def test_same_location_twice_is_refused():
+    probes = ProbeGroup()
+    for _ in range(2):
+        probes.add_probe(generate_linear_probe(2, ypitch=20))
+    probes.set_global_device_channel_indices(np.arange(4))
+    recording = NumpyRecording([noise()], 30000.0)
+    recording.set_probegroup(probes, check_overlap=False)
+    with pytest.raises(ValueError, match="same location"):
+        check_recording(recording, PARAMETERS)
+
+
+def test_pass_band_is_not_asked_for_when_already_preprocessed():
+    check_recording(make_recording(noise(), sampling_frequency=500.0), SortingParameters(apply_preprocessing=False))
+
+
+@pytest.mark.parametrize("value", [0.0, -7.0])
+def test_dead_channel_is_left_out_with_a_warning(value, caplog):
+    traces = noise()
+    traces[:, 1] = value
+    recording = make_recording(traces)
+    check_recording(recording, PARAMETERS)
+    prepared = prepare_recording(recording)
+    assert list(prepared.channel_ids) == [0, 2, 3]
+    np.testing.assert_array_equal(prepared.get_channel_locations(), recording.get_channel_locations()[[0, 2, 3]])
+    assert "channels without signal are left out: 1" in caplog.text
+
+
+def test_channel_that_wakes_up_is_kept():
+    traces = noise(n_samples=120_000)
+    traces[:60_000, 1] = 0
+    recording = make_recording(traces)
+    assert prepare_recording(recording) is recording
+
+
+@pytest.mark.parametrize("axes", ["xy", "xz", "yz"])
+def test_three_dimensional_probe_keeps_its_plane_and_groups(axes):
+    flat = generate_linear_probe(4, ypitch=20)
+    recording = make_recording(noise(), probe=flat.to_3d(axes=axes))
+    recording.set_property("group", [0, 0, 1, 1])
+    check_recording(recording, PARAMETERS)
+    prepared = prepare_recording(recording)
+    assert not prepared.has_3d_probe() and recording.has_3d_probe()
+    extent = np.ptp(prepared.get_channel_locations(), axis=0)
+    assert sorted(extent) == [0.0, 60.0]
+    assert list(prepared.get_property("group")) == [0, 0, 1, 1]
+    np.testing.assert_array_equal(prepared.get_traces(), recording.get_traces())
+
+
+def test_a_pass_band_above_the_sampling_frequency_is_refused():
+    with pytest.raises(ValueError, match="freq_min"):
+        check_recording(make_recording(noise(), sampling_frequency=8000.0), SortingParameters(freq_min=3900.0))

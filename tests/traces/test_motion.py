@@ -1,0 +1,123 @@
+"""Whether motion can be measured, and what is done about it."""
+
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from spikeinterface.core import NumpyRecording
+from spikeinterface.core.node_pipeline import base_peak_dtype
+
+from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.traces import motion
+
+
+def recording_on(n_channels=64, pitch_um=15.0, duration_s=10.0, groups=None, n_probes=1):
+    from probeinterface import ProbeGroup, generate_linear_probe
+
+    recording = NumpyRecording([np.zeros((int(duration_s * 1000), n_channels), dtype="float32")], 1000.0)
+    probes = ProbeGroup()
+    for i in range(n_probes):
+        probe = generate_linear_probe(n_channels // n_probes, ypitch=pitch_um)
+        probe.move([1000.0 * i, 0.0])
+        probes.add_probe(probe)
+    probes.set_global_device_channel_indices(np.arange(n_channels))
+    recording.set_probegroup(probes)
+    if groups is not None:
+        recording.set_property("group", groups)
+    return recording
+
+
+@pytest.mark.parametrize(
+    ("recording", "n_peaks", "word"),
+    [
+        (recording_on(n_probes=2), 1000, "several probes"),
+        (recording_on(groups=np.arange(64) // 60), 1000, "few contacts"),
+        (recording_on(n_channels=4), 1000, "few contacts"),
+        (recording_on(pitch_um=100.0), 1000, "apart"),
+        (recording_on(), 10, "few to measure"),
+    ],
+)
+def test_the_obstacle_is_named(recording, n_peaks, word):
+    assert word in motion.why_not(recording, np.zeros(n_peaks))
+
+
+def test_a_dense_probe_with_many_spikes_has_no_obstacle():
+    assert motion.why_not(recording_on(), np.zeros(1000)) is None
+    assert motion.why_not(recording_on(groups=np.arange(64) % 2), np.zeros(1000)) is None  # two shanks
+    assert motion.why_not(recording_on(n_channels=16, pitch_um=25.0), np.zeros(1000)) is None
+
+
+def test_the_extent_is_that_of_the_depth_that_moves_most():
+    time = np.linspace(-1, 1, 1001)
+    moved = SimpleNamespace(displacement=[np.column_stack([0 * time, 10 * time])])
+    assert motion.motion_extent_um(moved) == pytest.approx(18, abs=0.1)
+
+
+def test_more_peaks_than_are_needed_are_thinned_evenly():
+    recording, n = recording_on(), 2 * 10 * motion.MAX_PEAKS_PER_SECOND
+    peaks = np.zeros(n, dtype=base_peak_dtype)
+    peaks["sample_index"] = np.linspace(0, 9999, n)
+    few, again = (motion.thin(recording, peaks, seed=1)["sample_index"] for _ in range(2))
+    assert len(few) == n // 2 and np.array_equal(few, again) and (np.diff(few) >= 0).all()
+    assert np.histogram(few, bins=10, range=(0, 10000))[0] == pytest.approx(n / 20, rel=0.05)
+    assert len(motion.thin(recording, few)) == n // 2
+
+
+@pytest.mark.parametrize(
+    ("choice", "extent", "same", "corrected"),
+    [("auto", 1.0, True, False), ("auto", 20.0, True, True), ("auto", 20.0, False, False), (True, 1.0, False, True)],
+)
+def test_the_choice_is_made_and_logged(monkeypatch, caplog, choice, extent, same, corrected):
+    """`same`: whether two halves of the peaks show the same motion."""
+    time = np.linspace(0, 1, 1001)[:, None]
+    courses = [extent / 0.9 * time, extent / 0.9 * time, extent / 0.9 * (time if same else time[::-1])]
+    found = [SimpleNamespace(displacement=[course]) for course in courses]
+    measurements = iter(found)
+    monkeypatch.setattr(motion, "locate_peaks", lambda *_: np.zeros(1000))
+    monkeypatch.setattr(motion, "measure_motion", lambda *_: next(measurements))
+    parameters = SortingParameters(apply_motion_correction=choice)
+    with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
+        answer = motion.find_motion(recording_on(), np.zeros(1000), parameters)
+    assert (answer is found[0]) == corrected
+    assert ("corrected" if corrected else "left alone") in caplog.text
+
+
+def test_nothing_is_measured_when_switched_off(monkeypatch):
+    monkeypatch.setattr(motion, "measure_motion", lambda *_: pytest.fail("measured"))
+    assert motion.find_motion(recording_on(), np.zeros(1000), SortingParameters(apply_motion_correction=False)) is None
+
+
+def test_peaks_are_located_as_well_block_by_block(monkeypatch):
+    recording, rng = recording_on(n_channels=32, pitch_um=20.0), np.random.default_rng(0)
+    depth, times = rng.uniform(100, 500, 40), 200 * np.arange(1, 41)
+    contacts = recording.get_channel_locations()[:, 1]
+    traces = rng.normal(size=(10000, 32)).astype("float32")
+    for time, at in zip(times, depth, strict=True):
+        in_time = np.exp(-((np.arange(-30, 31) / 6) ** 2))
+        traces[time - 30 : time + 31] -= 50 * np.outer(in_time, 1 / (1 + ((contacts - at) / 25) ** 2))
+    seen = NumpyRecording([traces], 30000.0)
+    seen.set_probe(recording.get_probe())
+    peaks = np.zeros(40, dtype=base_peak_dtype)
+    peaks["sample_index"], peaks["channel_index"] = times, np.abs(contacts - depth[:, None]).argmin(axis=1)
+    whole = motion.locate_peaks(seen, peaks)["y"]
+    monkeypatch.setattr(motion, "BLOCK_CHANNELS", 8)
+    blocks = motion.locate_peaks(seen, peaks)["y"]
+    assert np.abs(whole - depth).max() < 10 and np.abs(blocks - depth).max() < 10
+    assert np.median(np.abs(blocks - whole)) < 1
+
+
+def test_correction_keeps_shanks_apart():
+    from probeinterface import generate_multi_shank
+    from spikeinterface.core.motion import Motion
+
+    probe = generate_multi_shank(num_shank=2, shank_pitch=[250, 0], num_columns=1, num_contact_per_column=24, ypitch=15)
+    probe.set_device_channel_indices(np.arange(48))
+    traces = np.zeros((3000, 48), dtype="float32")
+    traces[:, :24] = np.random.default_rng(0).normal(size=(3000, 24))  # the second shank is silent
+    recording = NumpyRecording([traces], 1000.0)
+    recording.set_probe(probe)
+    moved = Motion([np.full((3, 1), 10.0)], [np.array([0.5, 1.5, 2.5])], np.array([170.0]))
+    corrected = motion.interpolate(recording, moved).get_traces()
+    assert np.abs(corrected[:, :24] - traces[:, :24]).max() > 0.5
+    assert np.abs(corrected[:, 24:]).max() < 0.01

@@ -1,0 +1,61 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from probeinterface import generate_linear_probe
+from spikeinterface.core import NumpyRecording
+from threadpoolctl import threadpool_limits
+
+from huidurep_sorter.traces import preprocessing
+from huidurep_sorter.traces.preprocessing import cache_folder, preprocess
+
+
+def noise(n_channels, sampling_frequency=30000.0, scale=1.0, offset=0.0, dtype="float32"):
+    traces = np.random.default_rng(0).normal(size=(60000, n_channels)) * scale + offset
+    recording = NumpyRecording([traces.astype(dtype)], sampling_frequency)
+    probe = generate_linear_probe(n_channels)
+    probe.set_device_channel_indices(np.arange(n_channels))
+    recording.set_probe(probe)
+    return recording
+
+
+@pytest.mark.parametrize(
+    "scale, offset, dtype", [(10, 0, "float32"), (1e-5, 0, "float32"), (30, 2056, "int16"), (30, 2056, "uint16")]
+)
+@pytest.mark.parametrize("n_channels", [1, 4, 40])
+def test_the_result_is_in_units_of_noise(n_channels, scale, offset, dtype):
+    traces = preprocess(noise(n_channels, scale=scale, offset=offset, dtype=dtype)).get_traces()
+    assert traces.dtype == np.float32
+    np.testing.assert_allclose(traces.std(axis=0), 1.0, atol=0.1)
+    np.testing.assert_allclose(traces.mean(axis=0), 0.0, atol=0.1)
+
+
+def test_a_slow_recording_is_filtered_below_its_limit():
+    assert np.isfinite(preprocess(noise(4, sampling_frequency=10000.0)).get_traces()).all()
+
+
+def test_same_seed_same_traces():
+    one, two = (preprocess(noise(8), seed=3).get_traces() for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_the_number_of_threads_changes_nothing():
+    whitened = []
+    for n_threads in (1, 2):
+        with threadpool_limits(limits=n_threads):
+            whitened.append(preprocess(noise(64)).get_traces())
+    np.testing.assert_array_equal(*whitened)
+
+
+@pytest.mark.parametrize("free", [0, 10**12])
+def test_traces_are_kept_on_disk_only_where_there_is_room(monkeypatch, caplog, tmp_path, free):
+    monkeypatch.setattr(preprocessing.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    recording, folder = preprocess(noise(4)), tmp_path / "sorter_output" / "cache"
+    assert cache_folder(recording, "auto", folder) == (folder if free else None)
+    assert ("free" in caplog.text) == (free == 0)
+    assert cache_folder(recording, "auto", None) is None
+    if free:
+        assert cache_folder(recording, "folder", folder) == folder
+    else:
+        with pytest.raises(OSError, match="no-cache"):
+            cache_folder(recording, "folder", folder)
