@@ -4,29 +4,34 @@ Importing this package registers the sorter, so that ``run_sorter("huidurep", re
 imported only when something that needs it is used.
 """
 
-from .registration import register
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from huidurep_sorter.__about__ import __version__
+from huidurep_sorter.registration import register
 
-_LAZY = {
-    "Encoder": "encoder.network",
-    "HuidurepSorter": "sorter",
-    "embed_spikes": "encoder.embedding",
-    "load_encoder": "encoder.checkpoints",
-}
 __all__ = ["Encoder", "HuidurepSorter", "__version__", "embed_spikes", "load_encoder", "register"]
 
+if TYPE_CHECKING:  # a type checker sees the lazy names and their types, and no others
+    from huidurep_sorter.encoder.checkpoints import load_encoder
+    from huidurep_sorter.encoder.embedding import embed_spikes
+    from huidurep_sorter.encoder.network import Encoder
+    from huidurep_sorter.sorter import HuidurepSorter
+else:
+    _LAZY = {
+        "Encoder": "encoder.network",
+        "HuidurepSorter": "sorter",
+        "embed_spikes": "encoder.embedding",
+        "load_encoder": "encoder.checkpoints",
+    }
 
-def __getattr__(name):
-    if name in _LAZY:
-        from importlib import import_module
+    def __getattr__(name):
+        if name in _LAZY:
+            return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(set(globals()) | set(_LAZY))
+    def __dir__():
+        return sorted(set(globals()) | set(_LAZY))
 
 
 register()

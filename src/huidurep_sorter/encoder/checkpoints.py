@@ -8,8 +8,21 @@ import torch
 
 from huidurep_sorter.encoder.network import Encoder, EncoderConfig, HuiduRep
 
-WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
 DEFAULT_WEIGHTS = "fast"  # on every device: `base` is slower and, so far, not as good (see its card)
+
+
+def find_weights_folder() -> Path:
+    """Find the folder of the shipped weights; nothing is downloaded.
+
+    A wheel carries the folder inside the package. A checkout, which an editable install reads, has it at the top of
+    the repository.
+    """
+    package = Path(__file__).parents[1]
+    inside = package / "weights"
+    return inside if (inside / f"{DEFAULT_WEIGHTS}.safetensors").is_file() else package.parents[1] / "weights"
+
+
+WEIGHTS_FOLDER = find_weights_folder()
 
 
 def load_encoder(weights=None, device="auto") -> Encoder:
