@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huidurep_sorter.spikes.detection import estimate_noise
+from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.preprocessing import preprocess
 from huidurep_sorter.traces.snippets import Window, find_neighbourhoods, iterate_snippets
 from huidurep_sorter.training.known_spikes import PEAK_DTYPE, at_most, main_channels, peaks_near
