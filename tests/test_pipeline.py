@@ -16,7 +16,7 @@ PROPERTIES = (
     "refractory_violations",
     "presence_ratio",
     "amplitude_cutoff",
-    "confidence",
+    "nn_hit_rate",
     "x",
     "y",
     "group",
@@ -68,7 +68,7 @@ def test_loud_units_are_found_with_their_properties(single, features):
     assert len(found) >= 3
     assert found.mean() >= 0.85
     assert set(PROPERTIES) <= set(sorting.get_property_keys())
-    assert ((sorting.get_property("confidence") >= 0) & (sorting.get_property("confidence") <= 1)).all()
+    assert ((sorting.get_property("nn_hit_rate") >= 0) & (sorting.get_property("nn_hit_rate") <= 1)).all()
     assert sorting.get_property("n_spikes").sum() == sorting.to_spike_vector().size
 
 

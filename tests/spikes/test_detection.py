@@ -2,36 +2,19 @@
 
 import numpy as np
 import pytest
+from spikeinterface.core.node_pipeline import base_peak_dtype
 
 from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.spikes import detection
-
-FS = 30000.0
-
-
-def noise_with_spikes(n_spikes=200, size=15.0, seed=0):
-    """20 s of unit noise on 4 channels, with spikes on channel 2; and their times."""
-    from probeinterface import generate_linear_probe
-    from spikeinterface.core import NumpyRecording
-
-    rng = np.random.default_rng(seed)
-    traces = rng.normal(size=(int(20 * FS), 4)).astype("float32")
-    times = 500 + np.arange(n_spikes) * int(19 * FS / max(n_spikes, 1))
-    wave = -size * np.exp(-((np.arange(-10, 11) / 4.0) ** 2))
-    for time in times:
-        traces[time - 10 : time + 11, 2] += wave
-    recording = NumpyRecording([traces], FS)
-    probe = generate_linear_probe(4, ypitch=100)
-    probe.set_device_channel_indices(np.arange(4))
-    recording.set_probe(probe)
-    return recording, times
+from tests.known import FS, noise_with_spikes
 
 
-@pytest.mark.parametrize("method", ["matched_filtering", "locally_exclusive"])
+@pytest.mark.parametrize("method", detection.DETECTORS)
 def test_known_spikes_are_found_on_their_channel(method):
-    recording, times = noise_with_spikes()
+    traces, times = noise_with_spikes()
     parameters = SortingParameters(detection_method=method)
-    peaks = detection.find_peaks(recording, np.ones(4), parameters)
+    peaks = detection.detect_peaks(traces, parameters)
     at_channel = peaks["sample_index"][peaks["channel_index"] == 2]
     nearest = np.abs(at_channel[:, None] - times[None]).min(axis=0)
     assert (nearest <= 6).mean() > 0.99
@@ -39,20 +22,31 @@ def test_known_spikes_are_found_on_their_channel(method):
 
 
 def test_noise_alone_gives_no_prototype_and_few_peaks():
-    recording, _ = noise_with_spikes(n_spikes=0)
+    traces, _ = noise_with_spikes(n_spikes=0)
     parameters = SortingParameters(detect_threshold=7.0)
-    assert detection.estimate_prototype(recording, np.ones(4), parameters) is None
-    assert len(detection.find_peaks(recording, np.ones(4), parameters)) == 0
+    assert detection.estimate_prototype(traces, parameters) is None
+    assert len(detection.detect_peaks(traces, parameters)) == 0
+
+
+def many_peaks(n=3000):
+    peaks = np.zeros(n, dtype=base_peak_dtype)
+    peaks["sample_index"] = np.linspace(0, 20 * FS - 1, n).astype("int64")
+    peaks["channel_index"] = np.arange(n) % 3 % 2
+    return peaks
 
 
 def test_peaks_are_capped_by_channel_inside_the_margin_and_the_same_each_time():
-    recording, _ = noise_with_spikes(n_spikes=0)
-    peaks = np.zeros(3000, dtype=[("sample_index", "i8"), ("channel_index", "i8"), ("segment_index", "i8")])
-    peaks["sample_index"] = np.linspace(0, 20 * FS - 1, 3000).astype("int64")
-    peaks["channel_index"] = np.arange(3000) % 3 % 2
+    traces, _ = noise_with_spikes(n_spikes=0)
     parameters = SortingParameters(n_peaks_per_channel=100)
-    chosen = detection.choose_peaks(recording, peaks, parameters, (30, 60))
-    assert np.bincount(peaks["channel_index"][chosen]).tolist() == [100, 100]
-    assert (np.diff(chosen) > 0).all()
-    assert peaks["sample_index"][chosen].min() >= 30
-    np.testing.assert_array_equal(chosen, detection.choose_peaks(recording, peaks, parameters, (30, 60)))
+    chosen, again = (detection.select_peaks(traces, many_peaks(), parameters, (30, 60)) for _ in range(2))
+    assert np.bincount(chosen.channel_index).tolist() == [100, 100]
+    assert (np.diff(chosen.sample_index) > 0).all()
+    assert chosen.sample_index.min() >= 30 and chosen.sample_index.max() < 20 * FS - 60
+    np.testing.assert_array_equal(chosen.sample_index, again.sample_index)
+
+
+def test_all_peaks_are_kept_where_there_are_few_and_none_is_said():
+    traces, _ = noise_with_spikes(n_spikes=0)
+    assert len(detection.select_peaks(traces, many_peaks(100), SortingParameters(), (0, 0))) == 100
+    with pytest.raises(NothingFound, match="no peak"):
+        detection.select_peaks(traces, many_peaks(0), SortingParameters(), (30, 60))

@@ -1,29 +1,47 @@
-"""Pairs of spikes and violations, on spike trains of known origin."""
+"""Pairs of spikes, violations and presence, on spike trains of known origin."""
 
 import numpy as np
 import pytest
 
-from huidurep_sorter.spikes import spike_trains as refractoriness
-from tests.trains import DURATION, FS, poisson, units
+from huidurep_sorter.spikes import spike_trains
+from tests.known import DURATION, FS, poisson, units
 
 
 def test_independent_trains_pair_as_often_as_chance():
-    ratio, expected = refractoriness.pair_ratio(poisson(20, 0), poisson(20, 1), FS, DURATION)
+    ratio, expected = spike_trains.pair_ratio(poisson(20, 0), poisson(20, 1), FS, DURATION)
     assert expected > 30
     assert ratio == pytest.approx(1, abs=0.3)
 
 
 def test_two_halves_of_one_train_keep_its_refractory_period():
     train = poisson(40, 0, refractory_ms=3.0)
-    ratio, _ = refractoriness.pair_ratio(train[::2], train[1::2], FS, DURATION)
+    ratio, _ = spike_trains.pair_ratio(train[::2], train[1::2], FS, DURATION)
     assert ratio == 0
 
 
 def test_violations_tell_a_neuron_from_a_mixture():
-    assert refractoriness.violation_ratio(poisson(20, 0, refractory_ms=3.0), FS, DURATION)[0] == 0
-    assert refractoriness.violation_ratio(poisson(40, 0), FS, DURATION)[0] == pytest.approx(1, abs=0.25)
+    assert spike_trains.violation_ratio(poisson(20, 0, refractory_ms=3.0), FS, DURATION)[0] == 0
+    assert spike_trains.violation_ratio(poisson(40, 0), FS, DURATION)[0] == pytest.approx(1, abs=0.25)
 
 
 def test_censoring_leaves_one_spike_of_a_pair():
-    kept = refractoriness.censor(units(np.array([1000, 1010, 9000, 9000 + int(0.002 * FS)])), FS)
+    kept = spike_trains.censor(units(np.array([1000, 1010, 9000, 9000 + int(0.002 * FS)])), FS)
     np.testing.assert_array_equal(kept.sample_index, [1000, 9000, 9060])
+
+
+def test_lags_are_those_of_the_neighbours_in_time():
+    lags = spike_trains.lags_to_nearest(np.array([5, 10, 30]), np.array([8, 20]))
+    assert lags[0, 1] == 3 and lags[0, 0] < -(2**60)
+    np.testing.assert_array_equal(lags[1], [-2, 10])
+    assert lags[2, 0] == -10 and lags[2, 1] > 2**60
+
+
+def test_presence_is_counted_in_stretches_of_10_s():
+    spikes = units(np.array([0, 9_999, 10_000]), np.array([24_999]))
+    np.testing.assert_array_equal(spike_trains.count_presence(spikes, 1000.0, 25_000), [[2, 1, 0], [0, 0, 1]])
+
+
+def test_units_in_turns_do_not_overlap_and_stationary_ones_do():
+    in_turns = spike_trains.presence_overlap(np.array([[9, 9, 0, 0], [0, 0, 5, 5]]))
+    assert in_turns[0, 1] == 0
+    assert spike_trains.presence_overlap(np.array([[3, 3, 3], [8, 8, 8]]))[0, 1] == pytest.approx(1)

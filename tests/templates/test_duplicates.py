@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from huidurep_sorter.templates import duplicates as repeats
-from tests.trains import DURATION, FS, poisson, units
+from huidurep_sorter.templates import duplicates
+from huidurep_sorter.templates.duplicates import find_redundant_units, find_residual_spikes, shared_fraction
+from tests.known import DURATION, FS, on_four_channels, poisson, units
 
 ALL = np.ones((3, 3), dtype=bool)
 
@@ -12,57 +13,94 @@ ALL = np.ones((3, 3), dtype=bool)
 def test_a_copy_of_a_unit_is_a_duplicate_and_chance_is_not():
     train, other = poisson(10, 0), poisson(10, 1)
     found = units(train, other, train[::3] + 5)
-    bad = repeats.are_echoes(found, FS, np.bincount(found.label), ALL, max_lag_ms=0.0)
+    bad = find_redundant_units(found, FS, np.bincount(found.label), ALL, max_lag_ms=0.0)
     np.testing.assert_array_equal(bad, [False, False, True])
 
 
-def test_the_tail_of_a_large_spike_is_an_echo_even_where_it_is_found_more_often():
+def test_the_tail_of_a_large_spike_is_redundant_even_where_it_is_found_more_often():
     train = poisson(10, 0, refractory_ms=5.0)
     tail = np.sort(np.concatenate([train, poisson(3, 1)])) + 60
     found = units(train, tail)
-    assert not repeats.are_echoes(found, FS, [30.0, 10.0], ALL, max_lag_ms=0.0).any()
-    np.testing.assert_array_equal(repeats.are_echoes(found, FS, [30.0, 10.0], ALL, max_lag_ms=3.0), [False, True])
+    assert not find_redundant_units(found, FS, [30.0, 10.0], ALL, max_lag_ms=0.0).any()
+    np.testing.assert_array_equal(find_redundant_units(found, FS, [30.0, 10.0], ALL, max_lag_ms=3.0), [False, True])
 
 
-def test_a_unit_that_bursts_with_another_is_no_echo():
+def test_a_unit_that_bursts_with_another_is_not_redundant():
     train = poisson(10, 0, refractory_ms=5.0)
     jittered = train + np.random.default_rng(1).integers(-90, 90, train.size)
-    assert not repeats.are_echoes(units(train, jittered), FS, [2.0, 1.0], ALL, max_lag_ms=3.0).any()
+    assert not find_redundant_units(units(train, jittered), FS, [2.0, 1.0], ALL, max_lag_ms=3.0).any()
 
 
 def test_the_shared_fraction_is_that_of_the_best_lag():
     train = np.arange(1, 101) * 3000
     other = np.concatenate([train[:70] + 45, train[70:] - 45])
-    assert repeats.shared_fraction(train, other, FS, 3.0) == pytest.approx(0.7)
-    assert repeats.shared_fraction(train, other, FS, 0.0) == 0
-    assert repeats.shared_fraction(train, train + 90_000_000, FS, 3.0) == 0
+    assert shared_fraction(train, other, FS, 3.0) == pytest.approx(0.7)
+    assert shared_fraction(train, other, FS, 0.0) == 0
+    assert shared_fraction(train, train + 90_000_000, FS, 3.0) == 0
 
 
-def test_what_a_small_template_found_in_a_large_spike_is_a_satellite():
+def test_what_a_small_template_found_in_a_large_spike_is_a_residual():
     large, own = poisson(10, 0), poisson(5, 1)
     again = large[::2] + np.random.default_rng(2).integers(-10, 11, large[::2].size)
     found = units(large, np.sort(np.concatenate([own, again])))
-    bad = repeats.are_satellites(found, FS, np.array([25.0, 12.0]), ALL, DURATION)
+    bad = find_residual_spikes(found, FS, np.array([25.0, 12.0]), ALL, DURATION)
     assert not bad[found.label == 0].any()
     left = found.sample_index[(found.label == 1) & ~bad]
     assert not np.isin(again, left).any()
     assert np.isin(own, left).mean() > 0.98
 
 
-def test_chance_coincidences_are_no_satellites():
+def test_chance_coincidences_are_no_residuals():
     found = units(poisson(60, 0), poisson(60, 1), poisson(60, 2))
-    assert not repeats.are_satellites(found, FS, np.array([3.0, 2.0, 1.0]), ALL, DURATION).any()
+    assert not find_residual_spikes(found, FS, np.array([3.0, 2.0, 1.0]), ALL, DURATION).any()
 
 
 def test_of_two_units_of_the_same_spikes_the_larger_one_keeps_them():
     small = poisson(10, 0)
     found = units(small, small + 3)
-    bad = repeats.are_satellites(found, FS, np.array([12.0, 25.0]), ALL, DURATION)
+    bad = find_residual_spikes(found, FS, np.array([12.0, 25.0]), ALL, DURATION)
     assert bad[found.label == 0].all() and not bad[found.label == 1].any()
 
 
 def test_units_that_are_far_apart_may_fire_together():
     train = poisson(10, 0)
     found, far = units(train, train), np.eye(2, dtype=bool)
-    assert not repeats.are_echoes(found, FS, [2.0, 1.0], far, max_lag_ms=3.0).any()
-    assert not repeats.are_satellites(found, FS, np.array([2.0, 1.0]), far, DURATION).any()
+    assert not find_redundant_units(found, FS, [2.0, 1.0], far, max_lag_ms=3.0).any()
+    assert not find_residual_spikes(found, FS, np.array([2.0, 1.0]), far, DURATION).any()
+
+
+@pytest.mark.parametrize(
+    ("n_coincident", "n_spikes", "n_expected", "are_residuals"),
+    [
+        (11, 100, 0.0, True),  # over a tenth of the spikes, where chance explains none
+        (10, 100, 0.0, False),
+        (25, 100, 5.0, False),  # three times what chance explains, and a tenth
+        (26, 100, 5.0, True),
+        (0, 0, 0.0, False),
+    ],
+)
+def test_coincidences_are_residuals_only_beyond_chance(n_coincident, n_spikes, n_expected, are_residuals):
+    assert duplicates.are_residuals(n_coincident, n_spikes, n_expected) == are_residuals
+
+
+def with_waves(*units_and_sizes):
+    """Traces and spikes of units on channel 1, each a train and a size."""
+    array = np.random.default_rng(0).normal(size=(DURATION, 4))
+    wave = np.exp(-((np.arange(-10, 11) / 4.0) ** 2))
+    for train, size in units_and_sizes:
+        for time in train[(train > 100) & (train < DURATION - 100)]:
+            array[time - 10 : time + 11, 1] -= size * wave
+    return on_four_channels(array), units(*(train for train, _ in units_and_sizes))
+
+
+def test_of_a_unit_and_its_copy_the_one_of_more_energy_stays():
+    train = poisson(10, 0, refractory_ms=3.0)
+    traces, spikes = with_waves((train, 10.0), (train[::4] + 3, 0.0))
+    duplicated = duplicates.find_duplicated_spikes(traces, spikes)
+    assert not duplicated[spikes.label == 0].any()
+    assert duplicated[spikes.label == 1].all()
+
+
+def test_two_neurons_keep_the_spikes_that_coincide_by_chance():
+    traces, spikes = with_waves((poisson(10, 0, 3.0), 10.0), (poisson(10, 1, 3.0), 8.0))
+    assert not duplicates.find_duplicated_spikes(traces, spikes).any()

@@ -1,6 +1,7 @@
 """Whether motion can be measured, and what is done about it."""
 
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from spikeinterface.core.node_pipeline import base_peak_dtype
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.traces import motion
+from tests.known import traces_of
 
 
 def recording_on(n_channels=64, pitch_um=15.0, duration_s=10.0, groups=None, n_probes=1):
@@ -28,6 +30,10 @@ def recording_on(n_channels=64, pitch_um=15.0, duration_s=10.0, groups=None, n_p
     return recording
 
 
+def on_probe(*args, **kwargs):
+    return traces_of(recording_on(*args, **kwargs))
+
+
 @pytest.mark.parametrize(
     ("recording", "n_peaks", "word"),
     [
@@ -39,13 +45,13 @@ def recording_on(n_channels=64, pitch_um=15.0, duration_s=10.0, groups=None, n_p
     ],
 )
 def test_the_obstacle_is_named(recording, n_peaks, word):
-    assert word in motion.why_not(recording, np.zeros(n_peaks))
+    assert word in motion.find_obstacle(traces_of(recording), np.zeros(n_peaks))
 
 
 def test_a_dense_probe_with_many_spikes_has_no_obstacle():
-    assert motion.why_not(recording_on(), np.zeros(1000)) is None
-    assert motion.why_not(recording_on(groups=np.arange(64) % 2), np.zeros(1000)) is None  # two shanks
-    assert motion.why_not(recording_on(n_channels=16, pitch_um=25.0), np.zeros(1000)) is None
+    assert motion.find_obstacle(on_probe(), np.zeros(1000)) is None
+    assert motion.find_obstacle(on_probe(groups=np.arange(64) % 2), np.zeros(1000)) is None  # two shanks
+    assert motion.find_obstacle(on_probe(n_channels=16, pitch_um=25.0), np.zeros(1000)) is None
 
 
 def test_the_extent_is_that_of_the_depth_that_moves_most():
@@ -55,13 +61,13 @@ def test_the_extent_is_that_of_the_depth_that_moves_most():
 
 
 def test_more_peaks_than_are_needed_are_thinned_evenly():
-    recording, n = recording_on(), 2 * 10 * motion.MAX_PEAKS_PER_SECOND
+    traces, n = on_probe(), int(2 * 10 * motion.RULES.max_peaks_per_second)
     peaks = np.zeros(n, dtype=base_peak_dtype)
     peaks["sample_index"] = np.linspace(0, 9999, n)
-    few, again = (motion.thin(recording, peaks, seed=1)["sample_index"] for _ in range(2))
+    few, again = (motion.thin_out(traces, peaks, seed=1)["sample_index"] for _ in range(2))
     assert len(few) == n // 2 and np.array_equal(few, again) and (np.diff(few) >= 0).all()
     assert np.histogram(few, bins=10, range=(0, 10000))[0] == pytest.approx(n / 20, rel=0.05)
-    assert len(motion.thin(recording, few)) == n // 2
+    assert len(motion.thin_out(traces, few)) == n // 2
 
 
 @pytest.mark.parametrize(
@@ -78,14 +84,14 @@ def test_the_choice_is_made_and_logged(monkeypatch, caplog, choice, extent, same
     monkeypatch.setattr(motion, "measure_motion", lambda *_: next(measurements))
     parameters = SortingParameters(apply_motion_correction=choice)
     with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
-        answer = motion.find_motion(recording_on(), np.zeros(1000), parameters)
+        answer = motion.find_motion(on_probe(), np.zeros(1000), parameters)
     assert (answer is found[0]) == corrected
     assert ("corrected" if corrected else "left alone") in caplog.text
 
 
 def test_nothing_is_measured_when_switched_off(monkeypatch):
     monkeypatch.setattr(motion, "measure_motion", lambda *_: pytest.fail("measured"))
-    assert motion.find_motion(recording_on(), np.zeros(1000), SortingParameters(apply_motion_correction=False)) is None
+    assert motion.find_motion(on_probe(), np.zeros(1000), SortingParameters(apply_motion_correction=False)) is None
 
 
 def test_peaks_are_located_as_well_block_by_block(monkeypatch):
@@ -100,9 +106,9 @@ def test_peaks_are_located_as_well_block_by_block(monkeypatch):
     seen.set_probe(recording.get_probe())
     peaks = np.zeros(40, dtype=base_peak_dtype)
     peaks["sample_index"], peaks["channel_index"] = times, np.abs(contacts - depth[:, None]).argmin(axis=1)
-    whole = motion.locate_peaks(seen, peaks)["y"]
-    monkeypatch.setattr(motion, "BLOCK_CHANNELS", 8)
-    blocks = motion.locate_peaks(seen, peaks)["y"]
+    whole = motion.locate_peaks(traces_of(seen), peaks)["y"]
+    monkeypatch.setattr(motion, "RULES", replace(motion.RULES, block_channels=8))
+    blocks = motion.locate_peaks(traces_of(seen), peaks)["y"]
     assert np.abs(whole - depth).max() < 10 and np.abs(blocks - depth).max() < 10
     assert np.median(np.abs(blocks - whole)) < 1
 

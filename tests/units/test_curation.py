@@ -1,60 +1,75 @@
-"""What is one neuron, and what is none."""
+"""From matched spikes to units, on traces of known neurons."""
 
 import numpy as np
 import pytest
 
 from huidurep_sorter.parameters import SortingParameters
-from huidurep_sorter.spikes.spike_trains import pair_ratio
-from huidurep_sorter.templates import agglomeration as merging
-from huidurep_sorter.units import curation
-from tests.trains import DURATION, FS, on_four_channels, poisson, templates_at, units
+from huidurep_sorter.runtime import NothingFound
+from huidurep_sorter.spikes.spikes import Spikes
+from huidurep_sorter.units.curation import align_to_peaks, curate, drop_rare
+from tests.known import DURATION, on_four_channels, poisson, units
 
-REFRACTORY_MS = 3.0
-
-
-def n_groups(spikes, halves):
-    groups, _ = curation.merge_groups(on_four_channels(np.zeros((DURATION, 4))), spikes, halves)
-    return len(np.unique(groups))
-
-
-def test_parts_of_a_slow_neuron_are_merged_by_the_few_pairs_that_they_lack():
-    train = poisson(7, 0, REFRACTORY_MS)
-    parts, halves = units(train[::2], train[1::2]), templates_at(0.0, 0.3)
-    ratio, expected = pair_ratio(train[::2], train[1::2], FS, DURATION)
-    assert ratio == 0 and 1 < expected < curation.ENOUGH_EXPECTED_PAIRS
-    assert 0.35 < merging.differences(halves, 0)[0][1] < 0.5
-    assert n_groups(parts, halves) == 1
-
-
-def test_two_slow_neurons_of_like_templates_stay_apart():
-    first, second = (poisson(4.5, seed, REFRACTORY_MS) for seed in (0, 1))
-    ratio, expected = pair_ratio(first, second, FS, DURATION)
-    assert ratio > 0.35 and 1 < expected < curation.ENOUGH_EXPECTED_PAIRS
-    assert n_groups(units(first, second), templates_at(0.0, 0.3)) == 2
-
-
-def test_where_no_pair_is_expected_templates_decide():
-    first, second = (poisson(1, seed, REFRACTORY_MS) for seed in (0, 1))
-    assert pair_ratio(first, second, FS, DURATION)[1] < curation.MIN_EXPECTED_PAIRS
-    assert n_groups(units(first, second), templates_at(0.0, 0.3)) == 2
-    assert n_groups(units(first, second), templates_at(0.0, 0.15)) == 1
+PARAMETERS = SortingParameters()
 
 
 @pytest.mark.parametrize(("peak_sign", "at"), [("neg", 0), ("pos", 12), ("both", 12)])
 def test_spikes_are_moved_to_the_peak_of_their_unit(peak_sign, at):
     train = np.arange(1000, DURATION - 1000, 3000)
-    traces = np.random.default_rng(0).normal(size=(DURATION, 4))
+    array = np.random.default_rng(0).normal(size=(DURATION, 4))
     for lag, size in ((-1, -10), (0, -20), (1, -10), (11, 12), (12, 25), (13, 12)):
-        traces[train + lag, 2] += size
-    late = units(train + 11)
-    found = curation.align_to_peaks(on_four_channels(traces), late, SortingParameters(peak_sign=peak_sign))
+        array[train + lag, 2] += size
+    found = align_to_peaks(on_four_channels(array), units(train + 11), SortingParameters(peak_sign=peak_sign))
     np.testing.assert_array_equal(found.sample_index, train + at)
+    np.testing.assert_array_equal(found.shift, at - 11)
 
 
-def test_faint_units_must_be_more_distinct_than_others():
-    properties = {
-        "template_norm": np.array([20.0, 20.0, 9.0, 9.0, 9.0]),
-        "confidence": np.array([0.5, 0.6, 0.6, 0.9, 0.9]),
-        "refractory_violations": np.array([0.0, 0.8, 0.0, 0.0, 0.8]),
+def test_units_of_too_few_spikes_are_left_out():
+    many, few = np.arange(20) * 1000, np.arange(19) * 1000 + 500
+    left = drop_rare(units(few, many))
+    assert left.n_units == 1 and left.sample_index.tolist() == many.tolist()
+
+
+@pytest.fixture(scope="module")
+def neurons():
+    """Traces of two neurons, on channels 0 and 3, and their trains."""
+    array = np.random.default_rng(0).normal(size=(DURATION, 4))
+    wave = np.exp(-((np.arange(-10, 11) / 4.0) ** 2))
+    trains = [poisson(20, seed, refractory_ms=3.0)[1:-1] for seed in (0, 1)]
+    for train, channel in zip(trains, (0, 3), strict=True):
+        for time in train:
+            array[time - 10 : time + 11, channel] -= 15 * wave
+    return on_four_channels(array), *trains
+
+
+def test_what_matching_made_of_two_neurons_becomes_two_units(neurons):
+    traces, first, second = neurons
+    noise = np.random.default_rng(2).integers(100, DURATION - 100, 1000)
+    matched = units(first[::2], first[1::2], second, second[::3] + 2, noise)  # two parts, a copy, and nothing
+    found = curate(traces, matched, PARAMETERS)
+    assert found.n_units == 2
+    for train, truth in zip(found.trains(), (first, second), strict=True):
+        assert np.isin(truth, train).mean() > 0.99 and len(train) < 1.01 * len(truth)
+
+
+def test_merging_temporal_splits_is_a_choice(neurons):
+    traces, first, _ = neurons
+    half, late = first < DURATION // 2, first >= DURATION // 2
+    n_units = {
+        merge: curate(traces, units(first[half], first[late]), SortingParameters(merge_temporal_splits=merge)).n_units
+        for merge in (True, False)
     }
-    np.testing.assert_array_equal(curation.are_sure(properties, 0.55), [False, True, False, True, False])
+    assert n_units[True] == 1  # of the same template these two are merged in any case
+    assert n_units[False] == 1
+
+
+@pytest.mark.parametrize(
+    "matched",
+    [
+        units(np.arange(5) * 9000 + 500),  # too few spikes
+        units(np.random.default_rng(2).integers(100, DURATION - 100, 2000)),  # a template of noise
+        Spikes.at(np.arange(100) + 2 * DURATION, 0, 0),  # beyond the recording
+    ],
+)
+def test_where_no_unit_is_left_it_is_said(neurons, matched):
+    with pytest.raises(NothingFound, match="no unit is left"):
+        curate(neurons[0], matched, PARAMETERS)

@@ -1,101 +1,123 @@
-"""Peaks: found by SpikeInterface's detectors, then thinned to what is worth representing."""
+"""Peaks: found by SpikeInterface's detectors, then thinned out to what is worth representing.
+
+Another detector is another function in `DETECTORS`; parameters, help and documentation read its name from there.
+"""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.sortingcomponents import peak_detection
+from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
 
-from huidurep_sorter.runtime import keep_compiled
+from huidurep_sorter.runtime import NothingFound, keep_compiled, stage
+from huidurep_sorter.spikes.spikes import Spikes
 
-logger = logging.getLogger("huidurep_sorter")
-
-MIN_PEAKS_FOR_PROTOTYPE = 50
-MS_AROUND_PROTOTYPE = (1.0, 2.5)
-EXCLUDE_SWEEP_MS = {"matched_filtering": 1.5, "locally_exclusive": 0.8}
-
-
-def estimate_noise(recording, seed, job_kwargs=None):
-    """Noise of each channel, (n_channels,), the same each time: without a seed SpikeInterface draws other slices."""
-    from spikeinterface.core import get_noise_levels
-
-    slices = dict(seed=seed)
-    return get_noise_levels(recording, return_in_uV=False, random_slices_kwargs=slices, **(job_kwargs or {}))
+logger = logging.getLogger(__name__)
 
 
-def find_peaks(recording, noise_levels, parameters, job_kwargs=None):
+@dataclass(frozen=True, kw_only=True)
+class DetectionRules:
+    """How peaks are found, beside what the user's parameters say."""
+
+    ms_before_prototype: float = 1.0  # ms of the matched filter before its peak
+    ms_after_prototype: float = 2.5  # ms after it
+    max_peaks_of_prototype: int = 10_000  # clear peaks that its median is taken over; SpikeInterface's default
+    min_peaks_of_prototype: int = 50  # clear peaks; under it the median is too noisy to filter with
+    n_chunks_of_noise: int = 5  # stretches in which the noise of the filtered traces is measured
+    sweep_ms_matched_filtering: float = 1.5  # ms without another peak around one; a filter rings for longer
+    sweep_ms_locally_exclusive: float = 0.8  # ms
+
+
+RULES = DetectionRules()
+
+
+def detect_by_matched_filter(traces, parameters):
+    """Detect peaks of the traces convolved with a prototype spike, which finds smaller spikes (spikes-10).
+
+    Where there are too few clear peaks to make a prototype of, peaks are detected by threshold.
+    """
+    prototype = estimate_prototype(traces, parameters)
+    if prototype is None:
+        logger.info("too few clear peaks to make a prototype spike of: detecting by threshold instead")
+        return detect_by_threshold(traces, parameters)
+    kwargs = dict(
+        exclude_sweep_ms=RULES.sweep_ms_matched_filtering,
+        prototype=prototype,
+        ms_before=RULES.ms_before_prototype,
+        random_chunk_kwargs=dict(num_chunks_per_segment=RULES.n_chunks_of_noise, seed=parameters.seed),
+    )
+    return _detect(traces, "matched_filtering", parameters, kwargs)
+
+
+def detect_by_threshold(traces, parameters):
+    """Detect peaks over a multiple of each channel's noise."""
+    kwargs = dict(exclude_sweep_ms=RULES.sweep_ms_locally_exclusive, noise_levels=traces.noise_levels)
+    return _detect(traces, "locally_exclusive", parameters, kwargs)
+
+
+DETECTORS = {"matched_filtering": detect_by_matched_filter, "locally_exclusive": detect_by_threshold}
+
+
+@stage("detect")
+def detect_peaks(traces, parameters):
     """Detect peaks.
 
     Parameters
     ----------
-    recording : BaseRecording
-        Preprocessed traces.
-    noise_levels : (n_channels,) float
+    traces : Traces
     parameters : SortingParameters
         `detection_method`, `peak_sign`, `detect_threshold`, `detection_radius_um` and `seed` are used.
-    job_kwargs : dict, optional
 
     Returns
     -------
     peaks : structured array (n_peaks,)
         SpikeInterface's peak vector, ordered by segment and sample.
     """
-    from spikeinterface.sortingcomponents import peak_detection
-
     keep_compiled(peak_detection.locally_exclusive, peak_detection.matched_filtering)
-    method = parameters.detection_method
-    kwargs = dict(
-        peak_sign=parameters.peak_sign,
-        detect_threshold=parameters.detect_threshold,
-        exclude_sweep_ms=EXCLUDE_SWEEP_MS[method],
-        radius_um=parameters.detection_radius_um,
-    )
-    if method == "matched_filtering":
-        prototype = estimate_prototype(recording, noise_levels, parameters)
-        if prototype is None:
-            logger.info("too few clear peaks to make a prototype spike of: detecting by threshold instead")
-            method = "locally_exclusive"
-            kwargs["exclude_sweep_ms"] = EXCLUDE_SWEEP_MS[method]
-        else:
-            kwargs |= dict(prototype=prototype, ms_before=MS_AROUND_PROTOTYPE[0])
-            kwargs |= dict(random_chunk_kwargs=dict(num_chunks_per_segment=5, seed=parameters.seed))
-    if method == "locally_exclusive":
-        kwargs["noise_levels"] = noise_levels
-    peaks = peak_detection.detect_peaks(recording, method=method, method_kwargs=kwargs, job_kwargs=job_kwargs or {})
+    peaks = DETECTORS[parameters.detection_method](traces, parameters)
     return peaks[np.lexsort((peaks["sample_index"], peaks["segment_index"]))]
 
 
-def estimate_prototype(recording, noise_levels, parameters):
-    """The median spike, (n_samples,), for the matched filter; None where there are too few clear peaks.
+def _detect(traces, method, parameters, kwargs):
+    common = dict(
+        peak_sign=parameters.peak_sign,
+        detect_threshold=parameters.detect_threshold,
+        radius_um=parameters.detection_radius_um,
+    )
+    return peak_detection.detect_peaks(
+        traces.recording, method=method, method_kwargs=common | kwargs, job_kwargs=traces.job_kwargs
+    )
 
-    One process reads the recording in a seeded order until there are enough peaks, so that the result doesn't
+
+def estimate_prototype(traces, parameters):
+    """Estimate the median spike, (n_samples,), for the matched filter; None where there are too few clear peaks.
+
+    One process reads the recording in a seeded order until there are enough peaks, so that the result does not
     depend on the number of jobs.
     """
-    from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
-
-    ms_before, ms_after = MS_AROUND_PROTOTYPE
-    prototype_sign = "pos" if parameters.peak_sign == "pos" else "neg"
     prototype, _, few_peaks = get_prototype_and_waveforms_from_recording(
-        recording,
-        n_peaks=10_000,
-        ms_before=ms_before,
-        ms_after=ms_after,
+        traces.recording,
+        n_peaks=RULES.max_peaks_of_prototype,
+        ms_before=RULES.ms_before_prototype,
+        ms_after=RULES.ms_after_prototype,
         seed=parameters.seed,
-        noise_levels=noise_levels,
-        peak_sign=prototype_sign,
+        noise_levels=traces.noise_levels,
+        peak_sign="pos" if parameters.peak_sign == "pos" else "neg",
         detect_threshold=parameters.detect_threshold,
         job_kwargs=dict(n_jobs=1, progress_bar=False),
     )
-    if len(few_peaks) < MIN_PEAKS_FOR_PROTOTYPE or not np.isfinite(prototype).all():
+    if len(few_peaks) < RULES.min_peaks_of_prototype or not np.isfinite(prototype).all():
         return None
     return prototype
 
 
-def choose_peaks(recording, peaks, parameters, margin):
-    """Indices of the peaks to represent: at most `n_peaks_per_channel` of each channel, drawn at random.
+def select_peaks(traces, peaks, parameters, margin) -> Spikes:
+    """Choose the peaks to cluster: at most `n_peaks_per_channel` of each channel, drawn at random (spikes-13).
 
     Parameters
     ----------
-    recording : BaseRecording
-        Of one segment.
+    traces : Traces
     peaks : structured array (n_peaks,)
     parameters : SortingParameters
         `n_peaks_per_channel` and `seed` are used.
@@ -104,16 +126,25 @@ def choose_peaks(recording, peaks, parameters, margin):
 
     Returns
     -------
-    indices : (n_chosen,) int64
-        Ascending.
+    spikes : Spikes
+        In order of time, without a label.
+
+    Raises
+    ------
+    NothingFound
+        If no peak is left.
     """
     rng = np.random.default_rng(parameters.seed)
     inside = peaks["sample_index"] >= margin[0]
-    inside &= peaks["sample_index"] < recording.get_total_samples() - margin[1]
+    inside &= peaks["sample_index"] < traces.n_samples - margin[1]
     chosen = []
-    for channel in range(recording.get_num_channels()):
+    for channel in range(len(traces.locations_um)):
         indices = np.flatnonzero(inside & (peaks["channel_index"] == channel))
         if indices.size > parameters.n_peaks_per_channel:
             indices = rng.choice(indices, parameters.n_peaks_per_channel, replace=False)
         chosen.append(indices)
-    return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, dtype="int64")
+    chosen = peaks[np.sort(np.concatenate(chosen))]
+    logger.info("%d peaks, %d of them to cluster", len(peaks), len(chosen))
+    if len(chosen) == 0:
+        raise NothingFound("no peak was found")
+    return Spikes.at(chosen["sample_index"], chosen["channel_index"])

@@ -1,63 +1,77 @@
-"""What is known of each spike before clustering: its features (encoder or SVD) and its position."""
+"""What is known of each spike before clustering: its features (encoder or SVD) and its position.
+
+Other features, or an encoder of your own, are another function in `FEATURES`; parameters, help and benchmark read its
+name from there. (A file of weights needs no code: it is the parameter `weights`.)
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
+from spikeinterface.sortingcomponents.peak_localization import localize_peaks
+from spikeinterface.sortingcomponents.waveforms.peak_svd import extract_peaks_svd
 
-N_SVD_CHANNELS = 11  # as many as the encoder sees
-N_SVD_COMPONENTS = 5
-SVD_WINDOW_MS = (0.5, 1.5)
+from huidurep_sorter.encoder.embedding import embed_spikes
+from huidurep_sorter.runtime import stage
+from huidurep_sorter.spikes.spikes import Spikes
+from huidurep_sorter.traces.snippets import find_neighbourhoods
 
 
-def represent_spikes(recording, peaks, parameters, job_kwargs=None, verbose=False):
-    """Features of each peak, by the encoder or by SVD.
+@dataclass(frozen=True, kw_only=True)
+class FeatureRules:
+    """What SVD features and positions are made of."""
 
-    Parameters
-    ----------
-    recording : BaseRecording
-        Preprocessed traces.
-    peaks : structured array (n_peaks,)
-    parameters : SortingParameters
-        `features`, `weights`, `torch_device`, `batch_size` and `seed` are used.
-    job_kwargs : dict, optional
-    verbose : bool, default: False
+    n_svd_channels: int = 11  # channels; as many as the encoder sees, so that both can be compared
+    n_svd_components: int = 5  # of each channel; SpikeInterface's default
+    svd_ms_before: float = 0.5  # ms; SpikeInterface's default
+    svd_ms_after: float = 1.5  # ms; SpikeInterface's default
+    location_radius_um: float = 75.0  # um around the peak's channel, over which the centre of mass is taken
 
-    Returns
-    -------
-    features : (n_peaks, n_features) float32
-    """
-    if parameters.features == "svd":
-        return svd_features(recording, peaks, parameters.seed, job_kwargs)
-    from huidurep_sorter.encoder.embedding import embed_spikes
 
+RULES = FeatureRules()
+
+
+def encoder_features(traces, spikes, parameters):
+    """Represent each spike by the encoder; `weights`, `torch_device` and `batch_size` are used."""
     return embed_spikes(
-        recording,
-        peaks,
+        traces.recording,
+        spikes.to_peaks(),
         weights=parameters.weights,
         device=parameters.torch_device,
         preprocess=False,
         batch_size=parameters.batch_size,
-        verbose=verbose,
+        verbose=traces.job_kwargs.get("progress_bar", False),
     )
 
 
+def channel_svd(traces, spikes, parameters):
+    """Represent each spike by SpikeInterface's SVD of each channel; `seed` is used."""
+    return svd_features(traces.recording, spikes.to_peaks(), parameters.seed, traces.job_kwargs)
+
+
+FEATURES = {"huidurep": encoder_features, "svd": channel_svd}
+
+
+@stage("represent")
+def extract_features(traces, spikes, parameters) -> Spikes:
+    """Give each spike its features, (n_spikes, n_features) float32, by the method that `parameters.features` names."""
+    return replace(spikes, features=FEATURES[parameters.features](traces, spikes, parameters))
+
+
 def svd_features(recording, peaks, seed=0, job_kwargs=None):
-    """SpikeInterface's SVD over time of each of the nearest channels, (n_peaks, components * channels) float32.
+    """Reduce each of the nearest channels by SVD over time, (n_peaks, components * channels) float32.
 
-    The channels are in the order of the probe, so features of peaks on different channels don't compare.
+    The channels are in the order of the probe, so features of peaks on different channels do not compare.
     """
-    from spikeinterface.sortingcomponents.waveforms.peak_svd import extract_peaks_svd
-
-    from huidurep_sorter.traces.snippets import find_neighbourhoods
-
-    neighbours = find_neighbourhoods(recording, N_SVD_CHANNELS).channel_indices
+    neighbours = find_neighbourhoods(recording, RULES.n_svd_channels).channel_indices
     mask = np.zeros((len(neighbours), len(neighbours)), dtype=bool)
     for channel, indices in enumerate(neighbours):
         mask[channel, indices[indices >= 0]] = True
     features, _, _ = extract_peaks_svd(
         recording,
         peaks,
-        ms_before=SVD_WINDOW_MS[0],
-        ms_after=SVD_WINDOW_MS[1],
-        n_components=N_SVD_COMPONENTS,
+        ms_before=RULES.svd_ms_before,
+        ms_after=RULES.svd_ms_after,
+        n_components=RULES.n_svd_components,
         sparsity_mask=mask,
         seed=seed,
         job_kwargs=job_kwargs or {},
@@ -65,17 +79,17 @@ def svd_features(recording, peaks, seed=0, job_kwargs=None):
     return features.reshape(len(peaks), -1).astype("float32")
 
 
-def locate_spikes(recording, peaks, job_kwargs=None):
-    """Position of each peak in the plane of the probe, (n_peaks, 2) float32 in um: centre of mass of amplitudes."""
-    from spikeinterface.sortingcomponents.peak_localization import localize_peaks
-
+@stage("locate")
+def locate_spikes(traces, spikes) -> Spikes:
+    """Give each spike its position in the plane of the probe, (n_spikes, 2) float32 in um: centre of mass."""
+    peaks = spikes.to_peaks()
     found = localize_peaks(
-        recording,
+        traces.recording,
         peaks,
         method="center_of_mass",
-        method_kwargs=dict(radius_um=75.0, feature="ptp"),
-        job_kwargs=job_kwargs or {},
+        method_kwargs=dict(radius_um=RULES.location_radius_um, feature="ptp"),
+        job_kwargs=traces.job_kwargs,
     )
     positions = np.column_stack([found["x"], found["y"]]).astype("float32")
-    own_contact = recording.get_channel_locations()[peaks["channel_index"], :2]
-    return np.where(np.isfinite(positions), positions, own_contact).astype("float32")
+    own_contact = traces.locations_um[spikes.channel_index]
+    return replace(spikes, positions_um=np.where(np.isfinite(positions), positions, own_contact).astype("float32"))

@@ -1,34 +1,40 @@
-"""What a refractory period says of a unit, and of two."""
+"""What spike trains say: who fires when, and how soon after one another."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-REFRACTORY_MS = 2.0
-CENSORED_MS = 1.0  # the rest of a badly matched spike can match again; no unit fires twice this fast
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRules:
+    """Times that belong to the physiology of a neuron, or to how its trains are compared."""
+
+    refractory_ms: float = 2.0  # ms; a neuron's spikes lie farther apart than this (units-1)
+    censored_ms: float = 1.0  # ms; what is left of a badly matched spike can match again within this time (units-1)
+    presence_bin_s: float = 10.0  # s; units of one neuron take turns in stretches of at least this (units-20)
 
 
-def censor(units, sampling_frequency):
-    """Where a unit fires twice within `CENSORED_MS`, only the first spike stays."""
-    gap = CENSORED_MS * sampling_frequency / 1000
-    kept = np.ones(len(units), dtype=bool)
-    for label, times in enumerate(units.trains()):
-        indices = np.flatnonzero(units.label == label)
-        last = -np.inf
-        for index, time in zip(indices, times, strict=True):
-            kept[index] = time - last > gap
-            if kept[index]:
-                last = time
-    return units.select(kept)
+TRAIN_RULES = TrainRules()
 
 
-def pair_ratio(train_a, train_b, sampling_frequency, duration):
-    """Pairs of spikes of two units within the refractory period, over those expected of independent units.
+def pair_ratio(train_a, train_b, sampling_frequency, duration, rules=TRAIN_RULES):
+    """Count pairs of spikes of two units within the refractory period, over those expected of independent units.
+
+    Parameters
+    ----------
+    train_a, train_b : (n,) int64
+        Samples, ascending.
+    sampling_frequency : float
+    duration : int
+        Samples of the recording.
 
     Returns
     -------
     ratio : float
     expected : float
+        Number of pairs.
     """
-    low, high = CENSORED_MS * sampling_frequency / 1000, REFRACTORY_MS * sampling_frequency / 1000
+    low, high = rules.censored_ms * sampling_frequency / 1000, rules.refractory_ms * sampling_frequency / 1000
 
     def count(reach):
         reach = int(reach)
@@ -38,16 +44,69 @@ def pair_ratio(train_a, train_b, sampling_frequency, duration):
     return float((count(high) - count(low)) / max(expected, 1e-9)), float(expected)
 
 
-def violation_ratio(train, sampling_frequency, duration):
-    """Pairs of a unit's spikes within the refractory period, over those of a Poisson process of its rate.
+def violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULES):
+    """Count a unit's spike pairs within the refractory period, over those of a Poisson process of its rate.
 
     Returns
     -------
     ratio : float
     expected : float
+        Number of pairs.
     """
-    low, high = CENSORED_MS * sampling_frequency / 1000, REFRACTORY_MS * sampling_frequency / 1000
+    low, high = rules.censored_ms * sampling_frequency / 1000, rules.refractory_ms * sampling_frequency / 1000
     intervals = np.diff(np.sort(train))
     observed = np.sum((intervals > low) & (intervals < high))
     expected = len(train) ** 2 * (high - low) / duration
     return float(observed / max(expected, 1.0)), float(expected)
+
+
+def censor(spikes, sampling_frequency, rules=TRAIN_RULES):
+    """Keep only the first of a unit's spikes that lie within the censored period of each other."""
+    gap = rules.censored_ms * sampling_frequency / 1000
+    kept = np.ones(len(spikes), dtype=bool)
+    for label, times in enumerate(spikes.trains()):
+        indices = np.flatnonzero(spikes.label == label)
+        last = -np.inf
+        for index, time in zip(indices, times, strict=True):
+            kept[index] = time - last > gap
+            if kept[index]:
+                last = time
+    return spikes.take(kept)
+
+
+def lags_to_nearest(times, train):
+    """Find the spikes of a train before and after each time, as samples from it.
+
+    Returns
+    -------
+    lags : (n_times, 2) int64
+        Not positive, and positive; huge where there is no such spike.
+    """
+    train = np.concatenate([[-(2**62)], train, [2**62]])
+    after = np.searchsorted(train, times)
+    return np.column_stack([train[after - 1], train[after]]) - times[:, None]
+
+
+def count_presence(spikes, sampling_frequency, n_samples, rules=TRAIN_RULES):
+    """Count the spikes of each unit in each stretch of `presence_bin_s`, (n_units, n_bins) int64."""
+    bin_size = rules.presence_bin_s * sampling_frequency
+    n_bins = int(np.ceil(n_samples / bin_size))
+    place = spikes.label * n_bins + (spikes.sample_index // bin_size).astype("int64")
+    return np.bincount(place, minlength=spikes.n_units * n_bins).reshape(spikes.n_units, n_bins)
+
+
+def presence_overlap(counts):
+    """Measure how often two units fire in the same stretches, over what is expected of stationary units.
+
+    Parameters
+    ----------
+    counts : (n_units, n_bins) int64
+        Spikes of each unit in each stretch.
+
+    Returns
+    -------
+    overlap : (n_units, n_units) float64
+        1 for independent units, 0 for units that take turns.
+    """
+    share = counts / counts.sum(axis=1, keepdims=True)
+    return share @ share.T * counts.shape[1]

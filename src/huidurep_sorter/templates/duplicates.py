@@ -1,93 +1,121 @@
-"""Spikes that were found twice: whole units that repeat another, and single spikes."""
+"""Spikes that matching found twice: whole units that are another's spikes, and single spikes."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-COINCIDENCE_MS = 0.4
-MAX_SHARED_FRACTION = 0.6
-SATELLITE_MS = 0.5
-MIN_SATELLITES = 0.1  # of a unit's spikes
+from huidurep_sorter.spikes.spike_trains import lags_to_nearest
+from huidurep_sorter.templates.split_half import are_near, estimate_split_half
 
 
-def are_echoes(units, sampling_frequency, size, near, max_lag_ms):
-    """Units most of whose spikes lie at one lag from those of one larger unit.
+@dataclass(frozen=True, kw_only=True)
+class DuplicateRules:
+    """When two spikes are one that was found twice."""
 
-    At lag 0 both are the same spikes, found twice; at 1 or 2 ms they are the tail of a large spike.
+    coincidence_ms: float = 0.4  # ms around one lag, within which the spikes of a redundant unit lie
+    max_shared_fraction: float = 0.6  # of a unit's spikes at one lag from another's; more: it is redundant
+    residual_ms: float = 0.5  # ms from a larger unit's spike, within which its residual is matched (units-10)
+    min_residual_fraction: float = 0.1  # of a unit's spikes; fewer coincidences are left alone (units-10)
+    times_chance: float = 3.0  # coincidences over those that chance explains, to be taken for residuals
+
+
+RULES = DuplicateRules()
+
+
+def find_duplicated_spikes(traces, spikes):
+    """Mark the spikes of redundant units, and residual spikes of the other units, (n_spikes,) bool.
+
+    Of two units with the same spikes the one of more energy stays (units-9).
+    """
+    fs = traces.sampling_frequency
+    templates = estimate_split_half(traces, spikes)
+    norms, near = templates.norms(), are_near(traces, templates)
+    energy = norms**2 * np.bincount(spikes.label)
+    redundant = find_redundant_units(spikes, fs, energy, near, max_lag_ms=0.0)
+    duplicated = redundant[spikes.label]
+    others, norms, near = spikes.without(redundant), norms[~redundant], near[np.ix_(~redundant, ~redundant)]
+    duplicated[~duplicated] = find_residual_spikes(others, fs, norms, near, traces.n_samples)
+    return duplicated
+
+
+def find_redundant_units(spikes, sampling_frequency, size, near, max_lag_ms, rules=RULES):
+    """Find units most of whose spikes lie at one lag from those of one larger unit.
+
+    At lag 0 both are the same spikes, found twice; at 1 or 2 ms they are the tail of a large spike (units-3).
 
     Parameters
     ----------
-    units : Units
+    spikes : Spikes
     sampling_frequency : float
     size : (n_units,) float
         Of two units the one of the larger size stays.
     near : (n_units, n_units) bool
-        Units so far apart that they can't see the same spikes aren't compared.
+        Units so far apart that they can't see the same spikes are not compared (units-11).
     max_lag_ms : float
 
     Returns
     -------
-    bad : (n_units,) bool
+    redundant : (n_units,) bool
     """
     order = np.argsort(size, kind="stable")
-    trains = units.trains()
-    bad = np.zeros(len(size), dtype=bool)
+    trains = spikes.trains()
+    redundant = np.zeros(len(size), dtype=bool)
     for position, small in enumerate(order):
-        bad[small] = any(
-            shared_fraction(trains[small], trains[large], sampling_frequency, max_lag_ms) > MAX_SHARED_FRACTION
+        shared = (
+            shared_fraction(trains[small], trains[large], sampling_frequency, max_lag_ms, rules)
             for large in order[position + 1 :]
             if near[small, large]
         )
-    return bad
+        redundant[small] = any(fraction > rules.max_shared_fraction for fraction in shared)
+    return redundant
 
 
-def are_satellites(units, sampling_frequency, size, near, duration):
-    """Spikes that a small template found in what a large one had left of a spike.
+def find_residual_spikes(spikes, sampling_frequency, size, near, n_samples, rules=RULES):
+    """Find spikes that a small template found in what a large one had left of a spike.
 
-    Known by number: where more of a unit's spikes coincide with those of a larger unit than chance would explain, all
-    of them that do are taken for such.
+    If more of a unit's spikes coincide with a larger unit's than chance explains, mark all that coincide (units-10).
 
     Parameters
     ----------
-    units : Units
+    spikes : Spikes
     sampling_frequency : float
     size : (n_units,) float
     near : (n_units, n_units) bool
-    duration : int
-        Samples of the recording.
+    n_samples : int
+        Of the recording.
 
     Returns
     -------
-    bad : (n_spikes,) bool
+    residual : (n_spikes,) bool
     """
-    reach = SATELLITE_MS * sampling_frequency / 1000
-    bad = np.zeros(len(units), dtype=bool)
-    trains = units.trains()
+    reach = rules.residual_ms * sampling_frequency / 1000
+    residual = np.zeros(len(spikes), dtype=bool)
+    trains = spikes.trains()
     order = np.argsort(size, kind="stable")[::-1]
     for position, small in enumerate(order):
-        train, repeated = trains[small], np.zeros(len(trains[small]), dtype=bool)
+        train, marked = trains[small], np.zeros(len(trains[small]), dtype=bool)
         for large in order[:position]:
             if not near[small, large]:
                 continue
             coincide = np.abs(lags_to_nearest(train, trains[large])).min(axis=1) <= reach
-            expected = len(train) * len(trains[large]) * 2 * reach / duration
-            if coincide.sum() > MIN_SATELLITES * len(train) + 3 * expected:
-                repeated |= coincide
-        bad[units.label == small] = repeated
-        trains[small] = train[~repeated]
-    return bad
+            expected = len(train) * len(trains[large]) * 2 * reach / n_samples
+            if are_residuals(coincide.sum(), len(train), expected, rules):
+                marked |= coincide
+        residual[spikes.label == small] = marked
+        trains[small] = train[~marked]
+    return residual
 
 
-def shared_fraction(train, other, sampling_frequency, max_lag_ms):
-    """Largest fraction of the one's spikes that lie within `COINCIDENCE_MS` of one lag to the other's."""
-    step = COINCIDENCE_MS / 2 * sampling_frequency / 1000
+def are_residuals(n_coincident, n_spikes, n_expected, rules=RULES):
+    """Decide whether so many coincidences of a unit with a larger one are residuals of its spikes."""
+    return n_coincident > rules.min_residual_fraction * n_spikes + rules.times_chance * n_expected
+
+
+def shared_fraction(train, other, sampling_frequency, max_lag_ms, rules=RULES):
+    """Give the largest fraction of one train that lies within `coincidence_ms` of one lag to the other."""
+    step = rules.coincidence_ms / 2 * sampling_frequency / 1000
     n_steps = int(round(max_lag_ms * sampling_frequency / 1000 / step))
     reach = (n_steps + 2) * step
     lags = lags_to_nearest(train, other).ravel()
     counts, _ = np.histogram(lags, bins=np.arange(-n_steps - 2, n_steps + 3) * step)
     return np.convolve(counts, np.ones(4), "valid").max() / len(train) if np.abs(lags).min() <= reach else 0.0
-
-
-def lags_to_nearest(times, train):
-    """Samples from each time to the spikes of a train before and after it, (n_times, 2) int64; huge where none is."""
-    train = np.concatenate([[-(2**62)], train, [2**62]])
-    after = np.searchsorted(train, times)
-    return np.column_stack([train[after - 1], train[after]]) - times[:, None]

@@ -1,77 +1,85 @@
-"""Templates of few peaks, estimated again from more spikes.
+"""Templates of few spikes, estimated again from more.
 
 Of a small unit few spikes are detected, so its template is noisy, and then finds fewer of its spikes than it could. A
-first match, on a part of the recording, finds others; the template borrows as many of them as it needs, and no more:
-what a small template finds is not all of its own unit.
+first match, on a part of the recording, finds others; the template draws as many of them as it needs, and no more:
+what a small template finds is not all of its own unit (templates-17, templates-18).
 """
 
 import logging
+from dataclasses import dataclass, replace
 
 import numpy as np
+from spikeinterface.core import append_recordings
 
-from huidurep_sorter.spikes.spikes import make_units
-from huidurep_sorter.templates.estimation import clean, count_peaks, estimate_templates, find_spikes, noise_energy
-from huidurep_sorter.units import curation
+from huidurep_sorter.runtime import stage
+from huidurep_sorter.spikes.spikes import Spikes, concatenate
+from huidurep_sorter.templates.duplicates import find_duplicated_spikes
+from huidurep_sorter.templates.estimation import clean, count_spikes, estimate_templates, noise_energy
+from huidurep_sorter.templates.matching import as_matched, find_spikes
 
-logger = logging.getLogger("huidurep_sorter")
-
-PART_S = 45.0
-SLICE_S = 5.0
-MAX_NOISE = 0.02  # the part of a template's energy that is noise
+logger = logging.getLogger(__name__)
 
 
-def refine_templates(recording, templates, peaks, labels, noise_levels, parameters, job_kwargs=None):
-    """Estimate noisy templates again, from their peaks and from spikes that they match.
+@dataclass(frozen=True, kw_only=True)
+class RefinementRules:
+    """Which templates are estimated again, and from how much of the recording."""
+
+    part_s: float = 45.0  # s of the recording that are matched first (templates-18, sorters-19)
+    slice_s: float = 5.0  # s; the part is cut into slices that are spread over the recording
+    max_noise: float = 0.02  # of a template's energy that may be noise (templates-18)
+
+
+RULES = RefinementRules()
+
+
+@stage("refine")
+def refine_templates(traces, templates, clusters, parameters):
+    """Estimate noisy templates again, from their clusters and from spikes that they match.
 
     Parameters
     ----------
-    recording : BaseRecording
-        Of one segment.
+    traces : Traces
     templates : Templates
-        Cleaned; unit ids are the labels.
-    peaks : structured array (n_peaks,)
-        Aligned to the templates.
-    labels : (n_peaks,) int64
-        -1 for none.
-    noise_levels : (n_channels,) float
+        Cleaned; unit ids are the labels of `clusters`.
+    clusters : Spikes
+        Aligned to the templates; label -1 for none.
     parameters : SortingParameters
-    job_kwargs : dict, optional
 
     Returns
     -------
     templates : Templates
         Cleaned; the same ids, but for a template that is no longer large enough.
     """
-    wanted = spikes_wanted(templates, count_peaks(templates, labels), noise_levels)
-    if not wanted.any():
+    missing = n_spikes_missing(traces, templates, count_spikes(templates, clusters))
+    if not missing.any():
         return templates
-    found = match_part(recording, templates, noise_levels, parameters, job_kwargs)
-    samples, units = borrow(recording, found, wanted, parameters.seed, job_kwargs)
-    more = np.zeros(len(samples), dtype=peaks.dtype)
-    more["sample_index"] = samples
-    array = templates.get_dense_templates()
-    more["channel_index"] = (array**2).sum(axis=1).argmax(axis=1)[units]
-    logger.info("%d of %d templates are noisy and borrow %d spikes", (wanted > 0).sum(), len(wanted), len(more))
-    kept = np.isin(labels, templates.unit_ids)
-    peaks, labels = np.concatenate([peaks[kept], more]), np.concatenate([labels[kept], templates.unit_ids[units]])
-    again = estimate_templates(recording, peaks, labels, parameters, job_kwargs)
-    return clean(again, count_peaks(again, labels), noise_levels, parameters)
+    matched = as_matched(match_part(traces, templates, parameters), templates)
+    drawn = draw_matched_spikes(traces, matched, missing, parameters.seed)
+    logger.info("%d of %d templates are noisy and draw %d spikes", (missing > 0).sum(), len(missing), len(drawn))
+    kept = clusters.take(np.isin(clusters.label, templates.unit_ids))
+    clusters = concatenate(kept, drawn.relabelled(templates.unit_ids[drawn.label]))
+    again = estimate_templates(traces, clusters, parameters)
+    return clean(traces, again, count_spikes(again, clusters), parameters)
 
 
-def spikes_wanted(templates, n_spikes, noise_levels):
-    """How many spikes more each template should be the mean of, (n_units,) int64, 0 for a clean one."""
+def n_spikes_missing(traces, templates, n_spikes):
+    """Count how many spikes more each template should be the mean of, (n_units,) int64, 0 for a clean one."""
     energy = (templates.get_dense_templates() ** 2).sum(axis=(1, 2))
-    noise = (noise_energy(templates, n_spikes, noise_levels) * templates.sparsity_mask).sum(axis=1)
-    return np.maximum(np.ceil(n_spikes * (noise / (MAX_NOISE * energy) - 1)), 0).astype("int64")
+    noise = (noise_energy(traces, templates, n_spikes) * templates.sparsity_mask).sum(axis=1)
+    return np.maximum(np.ceil(n_spikes * (noise / (RULES.max_noise * energy) - 1)), 0).astype("int64")
 
 
-def match_part(recording, templates, noise_levels, parameters, job_kwargs=None):
-    """As `find_spikes`, in slices spread over the recording, `PART_S` in all; spikes cut by their ends are left out."""
-    from spikeinterface.core import append_recordings
+def match_part(traces, templates, parameters):
+    """Match slices that are spread over the recording, `part_s` in all; leave out spikes cut by their ends.
 
-    slices = spread_slices(recording)
-    part = append_recordings([recording.frame_slice(start, stop) for start, stop in slices])
-    spikes = find_spikes(part, templates, noise_levels, parameters, job_kwargs)
+    Returns
+    -------
+    spikes : structured array (n_spikes,)
+        As `find_spikes` gives; samples are those of the whole recording.
+    """
+    slices = spread_slices(traces)
+    part = append_recordings([traces.recording.frame_slice(start, stop) for start, stop in slices])
+    spikes = find_spikes(replace(traces, recording=part), templates, parameters)
     start, stop = np.array(slices).T[:, spikes["segment_index"]]
     spikes["sample_index"] += start
     spikes["segment_index"] = 0
@@ -79,41 +87,38 @@ def match_part(recording, templates, noise_levels, parameters, job_kwargs=None):
     return spikes[inside]
 
 
-def spread_slices(recording):
-    """(first sample, last sample + 1) of slices spread evenly, the whole recording where it is short."""
-    n, fs = recording.get_total_samples(), recording.sampling_frequency
-    if n <= PART_S * fs:
+def spread_slices(traces):
+    """Spread slices evenly, as (first sample, last sample + 1); the whole recording where it is short."""
+    n, fs = traces.n_samples, traces.sampling_frequency
+    if n <= RULES.part_s * fs:
         return [(0, n)]
-    length = int(SLICE_S * fs)
-    return [(int(a), int(a) + length) for a in np.linspace(0, n - length, int(PART_S / SLICE_S))]
+    length = int(RULES.slice_s * fs)
+    return [(int(a), int(a) + length) for a in np.linspace(0, n - length, int(RULES.part_s / RULES.slice_s))]
 
 
-def borrow(recording, spikes, wanted, seed, job_kwargs=None):
-    """Matched spikes for the templates that want them, drawn at random, none that repeats a larger unit's.
+def draw_matched_spikes(traces, matched, missing, seed) -> Spikes:
+    """Draw matched spikes at random for the templates that lack some; none that was found twice.
 
     Parameters
     ----------
-    recording : BaseRecording
-    spikes : structured array (n_spikes,)
-    wanted : (n_templates,) int64
+    traces : Traces
+    matched : Spikes
+        Labels are indices of templates.
+    missing : (n_templates,) int64
+        Spikes that each lacks.
     seed : int
-    job_kwargs : dict, optional
-
-    Returns
-    -------
-    samples, units : (n_borrowed,) int64
-        Where each is, and the index of its template.
     """
-    if len(spikes) == 0:
-        return np.zeros(0, dtype="int64"), np.zeros(0, dtype="int64")
-    names = np.unique(spikes["cluster_index"])
-    units = make_units(spikes["sample_index"], spikes["cluster_index"])
-    owner = names[units.label]
-    free = ~curation.are_repeats(recording, units, job_kwargs)
+    if len(matched) == 0:
+        return matched
+    templates = np.unique(matched.label)
+    matched = matched.compact()
+    owner = templates[matched.label]
+    free = ~find_duplicated_spikes(traces, matched)
     rng = np.random.default_rng(seed)
     chosen = [np.zeros(0, dtype="int64")]
-    for unit in np.flatnonzero(wanted):
-        own = np.flatnonzero(free & (owner == unit))
-        chosen.append(own if own.size <= wanted[unit] else rng.choice(own, wanted[unit], replace=False))
+    for template in np.flatnonzero(missing):
+        own = np.flatnonzero(free & (owner == template))
+        n_wanted = missing[template]
+        chosen.append(own if own.size <= n_wanted else rng.choice(own, n_wanted, replace=False))
     chosen = np.concatenate(chosen)
-    return units.sample_index[chosen], owner[chosen]
+    return matched.take(chosen).relabelled(owner[chosen])

@@ -1,16 +1,28 @@
 """Is this recording sortable? Errors before any work; dead channels and 3-D probes put right."""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 
-logger = logging.getLogger("huidurep_sorter")
+from huidurep_sorter.traces.probe import flat_locations, flatten_probe
 
-MIN_DURATION_S = 1.0  # of all segments together: less holds too few spikes to cluster
-MIN_SEGMENT_DURATION_S = 0.05  # filters and noise estimates need so much
-MAX_SAMPLED_CHUNKS = 20  # per segment
-SAMPLED_CHUNK_S = 0.1
-MIN_SAMPLING_FREQUENCY = 5000.0  # Hz
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingLimits:
+    """What a recording must have to be sorted, and how much of it is looked at before. Limits, not decisions."""
+
+    min_duration_s: float = 1.0  # s, of all segments together; less holds too few spikes to cluster
+    min_segment_duration_s: float = 0.05  # s; filters and noise estimates need so much
+    max_sampled_chunks: int = 20  # a segment; enough to see a channel that is dead or not finite from start to end
+    sampled_chunk_s: float = 0.1  # s
+    min_sampling_frequency: float = 5000.0  # Hz; slower recordings are LFP: a spike would have under five samples
+    max_freq_min: float = 0.4  # of the sampling frequency; above it the pass band would be nearly empty
+
+
+LIMITS = RecordingLimits()
 
 
 def check_recording(recording, parameters):
@@ -41,7 +53,7 @@ def check_recording(recording, parameters):
 
 
 def prepare_recording(recording):
-    """The recording that the pipeline sees: on a plane, and without dead channels.
+    """Give the recording that the pipeline sees: on a plane, and without dead channels.
 
     A 3-D probe keeps the two axes along which it extends furthest. Channels without any signal are left out,
     with a warning, since whitening would give them the signal of their neighbours.
@@ -71,27 +83,27 @@ def check_duration(recording):
     durations = [
         recording.get_num_samples(s) / recording.sampling_frequency for s in range(recording.get_num_segments())
     ]
-    if sum(durations) < MIN_DURATION_S:
+    if sum(durations) < LIMITS.min_duration_s:
         raise ValueError(
-            f"the recording is too short: {sum(durations):.3g} s, at least {MIN_DURATION_S:g} s are needed"
+            f"the recording is too short: {sum(durations):.3g} s, at least {LIMITS.min_duration_s:g} s are needed"
         )
     for segment_index, duration in enumerate(durations):
-        if duration < MIN_SEGMENT_DURATION_S:
+        if duration < LIMITS.min_segment_duration_s:
             raise ValueError(
                 f"segment {segment_index} is too short: {duration:.3g} s, "
-                f"at least {MIN_SEGMENT_DURATION_S:g} s are needed"
+                f"at least {LIMITS.min_segment_duration_s:g} s are needed"
             )
 
 
 def check_pass_band(recording, freq_min):
     """Raise where the recording holds no spikes, or nothing above freq_min."""
     rate = recording.sampling_frequency
-    if rate < MIN_SAMPLING_FREQUENCY:
+    if rate < LIMITS.min_sampling_frequency:
         raise ValueError(
             f"a sampling frequency of {rate:g} Hz is too low for spikes, which take at least "
-            f"{MIN_SAMPLING_FREQUENCY:g} Hz: is this the LFP? Sort the stream of the wide band"
+            f"{LIMITS.min_sampling_frequency:g} Hz: is this the LFP? Sort the stream of the wide band"
         )
-    if freq_min >= 0.4 * rate:
+    if freq_min >= LIMITS.max_freq_min * rate:
         raise ValueError(f"freq_min ({freq_min:g} Hz) is too high for a sampling frequency of {rate:g} Hz")
 
 
@@ -106,12 +118,12 @@ def check_finite(recording, chunks):
 
 
 def sample_chunks(recording):
-    """Stretches of raw traces, evenly spaced over each segment; a list of (n_samples, n_channels) arrays."""
-    size = int(SAMPLED_CHUNK_S * recording.sampling_frequency)
+    """Read stretches of raw traces, evenly spaced over each segment; a list of (n_samples, n_channels) arrays."""
+    size = int(LIMITS.sampled_chunk_s * recording.sampling_frequency)
     chunks = []
     for segment_index in range(recording.get_num_segments()):
         n_samples = recording.get_num_samples(segment_index)
-        n_chunks = min(MAX_SAMPLED_CHUNKS, max(n_samples // size, 1))
+        n_chunks = min(LIMITS.max_sampled_chunks, max(n_samples // size, 1))
         for start in np.linspace(0, max(n_samples - size, 0), n_chunks).astype(int):
             stop = min(start + size, n_samples)
             chunks.append(recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop))
@@ -119,36 +131,5 @@ def sample_chunks(recording):
 
 
 def find_flat_channels(chunks):
-    """Channels that never change within any of the chunks; (n_channels,) bool."""
+    """Find channels that never change within any of the chunks; (n_channels,) bool."""
     return np.all([np.ptp(traces, axis=0) == 0 for traces in chunks], axis=0)
-
-
-def flat_locations(recording):
-    """Channel locations on a plane, (n_channels, 2), of a 3-D probe along its two axes of largest extent."""
-    if not recording.has_3d_probe():
-        return recording.get_channel_locations()
-    locations = recording.get_channel_locations(axes="xyz")
-    return locations[:, plane_axes(locations)]
-
-
-def plane_axes(locations):
-    """Indices of the two axes of largest extent, in their order."""
-    return np.sort(np.argsort(-np.ptp(locations, axis=0), kind="stable")[:2])
-
-
-def flatten_probe(recording):
-    """The recording with 2-D probes, itself if it has them."""
-    if not recording.has_3d_probe():
-        return recording
-    from probeinterface import ProbeGroup
-
-    axes = "".join("xyz"[axis] for axis in plane_axes(recording.get_channel_locations(axes="xyz")))
-    logger.info("3-D probe: its %s plane is used", axes)
-    probes = ProbeGroup()
-    for probe in recording.get_probegroup().probes:
-        probes.add_probe(probe.to_2d(axes=axes))
-    groups = recording.get_channel_groups()
-    recording = recording.clone()
-    recording.set_probegroup(probes, check_overlap=False)
-    recording.set_property("group", groups)
-    return recording

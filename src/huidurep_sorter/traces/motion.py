@@ -1,34 +1,50 @@
 """Motion of the tissue along the probe: measured from the spikes, corrected where it is there and can be."""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.sortingcomponents.motion import InterpolateMotionRecording, estimate_motion
+from spikeinterface.sortingcomponents.peak_localization import localize_peaks
+from spikeinterface.sortingcomponents.peak_selection import select_peaks
 
-logger = logging.getLogger("huidurep_sorter")
+from huidurep_sorter.runtime import stage
+from huidurep_sorter.traces.traces import Traces
 
-MIN_CHANNELS = 16
-MAX_PITCH_UM = 45.0  # contacts farther apart along the probe can't tell a small motion
-MIN_SPAN_UM = 100.0
-MIN_PEAKS_PER_SECOND = 20
-MAX_PEAKS_PER_SECOND = 2000  # more would tell little, and each must be located
-MIN_MOTION_UM = 4.0  # between the 5th and 95th percentile of time
-MIN_AGREEMENT = 0.6  # on short probes more is measured by mistake than most tissue moves, but not twice the same
-WINDOW_UM = 200.0
-BLOCK_CHANNELS = 64
-BLOCK_MARGIN_UM = 100.0
+logger = logging.getLogger(__name__)
 
 
-def find_motion(recording, peaks, parameters, job_kwargs=None):
+@dataclass(frozen=True, kw_only=True)
+class MotionRules:
+    """When motion can be measured, when it is corrected, and how."""
+
+    min_channels: int = 16  # channels of a shank; under it nothing was gained or lost (traces-12)
+    min_span_um: float = 100.0  # um along the probe (traces-12)
+    max_pitch_um: float = 45.0  # um between contacts along the probe; farther apart they can't tell a small motion
+    min_peaks_per_second: float = 20.0  # under it a bin of DREDge, 1 s, holds too few
+    max_peaks_per_second: float = 2000.0  # more tell little, and each must be located (traces-14)
+    min_motion_um: float = 4.0  # um, from the 5th to the 95th percentile of time (traces-4, traces-8)
+    min_agreement: float = 0.6  # correlation; on short probes more is measured by mistake (traces-9, traces-13)
+    window_um: float = 200.0  # um; step and width of the windows that may move by themselves
+    block_channels: int = 64  # channels located at once (traces-15)
+    block_margin_um: float = 100.0  # um of channels around a block that its spikes may reach (traces-15)
+    kriging_sigma_um: float = 20.0  # um; SpikeInterface's default (traces-5)
+
+
+RULES = MotionRules()
+
+
+@stage("motion")
+def find_motion(traces: Traces, peaks, parameters):
     """Measure motion and say what to do about it.
 
     Parameters
     ----------
-    recording : BaseRecording
-        Preprocessed traces, in one segment.
+    traces : Traces
     peaks : structured array (n_peaks,)
+        SpikeInterface's peak vector.
     parameters : SortingParameters
         `apply_motion_correction` and `seed` are used.
-    job_kwargs : dict, optional
 
     Returns
     -------
@@ -38,86 +54,79 @@ def find_motion(recording, peaks, parameters, job_kwargs=None):
     choice = parameters.apply_motion_correction
     if choice is False:
         return None
-    obstacle = why_not(recording, peaks)
+    obstacle = find_obstacle(traces, peaks)
     if obstacle is not None:
         (logger.warning if choice is True else logger.info)("motion is left alone: %s", obstacle)
         return None
-    peaks = thin(recording, peaks, parameters.seed)
-    locations = locate_peaks(recording, peaks, parameters.seed, job_kwargs)
-    motion = measure_motion(recording, peaks, locations)
+    peaks = thin_out(traces, peaks, parameters.seed)
+    locations = locate_peaks(traces, peaks, parameters.seed)
+    motion = measure_motion(traces.recording, peaks, locations)
     extent = motion_extent_um(motion)
-    if choice == "auto":
-        if extent < MIN_MOTION_UM:
-            logger.info("motion is left alone: %.1f um were measured, under %.1f", extent, MIN_MOTION_UM)
-            return None
-        agreement = agreement_of_halves(recording, peaks, locations, parameters.seed)
-        if agreement < MIN_AGREEMENT:
-            logger.info(
-                "motion is left alone: %.1f um were measured, but two halves of the spikes disagree "
-                "(correlation %.2f, under %.2f)",
-                extent,
-                agreement,
-                MIN_AGREEMENT,
-            )
-            return None
+    reason = None if choice is True else find_doubt(traces, peaks, locations, extent, parameters.seed)
+    if reason is not None:
+        logger.info("motion is left alone: %.1f um were measured, %s", extent, reason)
+        return None
     logger.info("motion is corrected: %.1f um were measured", extent)
     return motion
 
 
-def why_not(recording, peaks):
-    """Why motion can't be measured on this recording; None where it can."""
-    if len(recording.get_probes()) > 1:
+def find_obstacle(traces, peaks):
+    """Say why motion can't be measured on this recording; None where it can."""
+    if len(traces.recording.get_probes()) > 1:
         return "there are several probes"
-    groups = recording.get_channel_groups()
-    for shank in np.unique(groups):
-        depths = np.sort(recording.get_channel_locations()[groups == shank, 1])
-        if depths.size < MIN_CHANNELS or np.ptp(depths) < MIN_SPAN_UM:
+    for shank in np.unique(traces.shanks):
+        depths = np.sort(traces.locations_um[traces.shanks == shank, 1])
+        if depths.size < RULES.min_channels or np.ptp(depths) < RULES.min_span_um:
             return "the probe has too few contacts along its length"
-        if np.diff(depths).max() > MAX_PITCH_UM:
+        if np.diff(depths).max() > RULES.max_pitch_um:
             return f"the contacts are up to {np.diff(depths).max():.0f} um apart along the probe"
-    rate = len(peaks) / recording.get_total_duration()
-    if rate < MIN_PEAKS_PER_SECOND:
+    rate = len(peaks) / traces.recording.get_total_duration()
+    if rate < RULES.min_peaks_per_second:
         return f"{rate:.1f} peaks a second are too few to measure it with"
     return None
 
 
-def thin(recording, peaks, seed=0):
-    """As many peaks as motion is measured with, in order of time, drawn at random where there are more."""
-    from spikeinterface.sortingcomponents.peak_selection import select_peaks
+def find_doubt(traces, peaks, locations, extent_um, seed=0):
+    """Say why measured motion should be left alone all the same; None where it should be corrected."""
+    if extent_um < RULES.min_motion_um:
+        return f"under {RULES.min_motion_um:.1f}"
+    agreement = split_half_correlation(traces.recording, peaks, locations, seed)
+    if agreement < RULES.min_agreement:
+        return f"but two halves of the spikes disagree (correlation {agreement:.2f}, under {RULES.min_agreement:.2f})"
+    return None
 
-    most = int(MAX_PEAKS_PER_SECOND * recording.get_total_duration())
+
+def thin_out(traces, peaks, seed=0):
+    """Draw as many peaks at random as motion is measured with, in order of time."""
+    most = int(RULES.max_peaks_per_second * traces.recording.get_total_duration())
     if len(peaks) <= most:
         return peaks
     return select_peaks(peaks, method="uniform", n_peaks=most, seed=seed)
 
 
-def locate_peaks(recording, peaks, seed=0, job_kwargs=None):
-    """Position of each peak, by convolution with a grid: finer than a centre of mass.
+def locate_peaks(traces, peaks, seed=0):
+    """Locate each peak by convolution with a grid, which is finer than a centre of mass (traces-3).
 
     Long probes are done block by block, as each spike is convolved over all the channels of its recording.
     """
-    from spikeinterface.sortingcomponents.peak_localization import localize_peaks
-
-    depths = recording.get_channel_locations()[:, 1]
-    n_blocks = max(1, round(len(depths) / BLOCK_CHANNELS))
+    recording, depths = traces.recording, traces.locations_um[:, 1]
+    n_blocks = max(1, round(len(depths) / RULES.block_channels))
     indices, locations = [], []
     for channels in np.array_split(np.argsort(depths, kind="stable"), n_blocks):
         mine = np.flatnonzero(np.isin(peaks["channel_index"], channels))
-        low, high = depths[channels].min() - BLOCK_MARGIN_UM, depths[channels].max() + BLOCK_MARGIN_UM
+        low, high = depths[channels].min() - RULES.block_margin_um, depths[channels].max() + RULES.block_margin_um
         near = np.flatnonzero((depths >= low) & (depths <= high))
         block, own = recording.select_channels(recording.channel_ids[near]), peaks[mine]
         own["channel_index"] = np.searchsorted(near, own["channel_index"])
         if len(own):
-            found = localize_peaks(block, own, method="grid_convolution", seed=seed, job_kwargs=job_kwargs or {})
+            found = localize_peaks(block, own, method="grid_convolution", seed=seed, job_kwargs=traces.job_kwargs)
             indices.append(mine)
             locations.append(found)
     return np.concatenate(locations)[np.argsort(np.concatenate(indices))]
 
 
 def measure_motion(recording, peaks, locations):
-    """Motion over time and depth, by DREDge; the shanks of a probe move as one."""
-    from spikeinterface.sortingcomponents.motion import estimate_motion
-
+    """Measure motion over time and depth, by DREDge; the shanks of a probe move as one (traces-10)."""
     return estimate_motion(
         recording,
         peaks,
@@ -126,14 +135,14 @@ def measure_motion(recording, peaks, locations):
         direction="y",
         rigid=False,
         win_shape="gaussian",
-        win_step_um=WINDOW_UM,
-        win_scale_um=WINDOW_UM,
+        win_step_um=RULES.window_um,
+        win_scale_um=RULES.window_um,
         win_margin_um=None,
     )
 
 
-def agreement_of_halves(recording, peaks, locations, seed=0):
-    """Correlation of the motion that one random half of the peaks shows with what the other half shows, -1 to 1."""
+def split_half_correlation(recording, peaks, locations, seed=0):
+    """Correlate the motion that one random half of the peaks shows with what the other half shows, -1 to 1."""
     half = np.random.default_rng(seed).random(len(peaks)) < 0.5
     found = [measure_motion(recording, peaks[h], locations[h]).displacement[0] for h in (half, ~half)]
     n = min(len(displacement) for displacement in found)
@@ -142,15 +151,18 @@ def agreement_of_halves(recording, peaks, locations, seed=0):
 
 
 def motion_extent_um(motion):
-    """Largest range of the motion over the depths, between the 5th and 95th percentile of time."""
+    """Give the largest range of the motion over the depths, between the 5th and 95th percentile of time."""
     low, high = np.percentile(motion.displacement[0], [5, 95], axis=0)
     return float((high - low).max())
 
 
 def interpolate(recording, motion):
-    """The recording as if nothing had moved, lazily, by kriging; channels at the ends are extrapolated."""
-    from spikeinterface.sortingcomponents.motion import InterpolateMotionRecording
-
+    """Give the recording as if nothing had moved, lazily, by kriging; channels at the ends are extrapolated."""
     return InterpolateMotionRecording(
-        recording, motion, border_mode="force_extrapolate", spatial_interpolation_method="kriging", sigma_um=20.0, p=2
+        recording,
+        motion,
+        border_mode="force_extrapolate",
+        spatial_interpolation_method="kriging",
+        sigma_um=RULES.kriging_sigma_um,
+        p=2,
     )

@@ -2,10 +2,43 @@
 
 import logging
 import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-logger = logging.getLogger("huidurep_sorter")
+from spikeinterface.preprocessing import bandpass_filter, common_reference, whiten
+from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
+from threadpoolctl import threadpool_limits
 
-MIN_CHANNELS_FOR_COMMON_REFERENCE = 32
+from huidurep_sorter.runtime import stage
+from huidurep_sorter.traces.traces import Traces
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingRules:
+    """How traces are cleaned, beside what the user's parameters say."""
+
+    filter_type: str = "bessel"  # keeps the shape of spikes; the encoders were trained on it (traces-2, traces-7)
+    filter_order: int = 2  # the same
+    max_freq_max: float = 0.45  # of the sampling frequency; a filter's edge must lie under a half
+    min_channels_for_common_reference: int = 32  # channels; of fewer, one large spike would move the median
+
+
+RULES = PreprocessingRules()
+
+
+def prepare(recording, parameters):
+    """Give traces in units of noise, lazily; as they are if the user says that he preprocessed them."""
+    if not parameters.apply_preprocessing:
+        return recording.astype("float32")
+    return preprocess(
+        recording,
+        freq_min=parameters.freq_min,
+        freq_max=parameters.freq_max,
+        whitening_radius_um=parameters.whitening_radius_um,
+        seed=parameters.seed,
+    )
 
 
 def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_um=100.0, seed=0):
@@ -28,18 +61,44 @@ def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_u
     recording : BaseRecording
         float32, about unit noise on every channel.
     """
-    from spikeinterface.preprocessing import common_reference, whiten
-    from threadpoolctl import threadpool_limits
-
     recording = _band_pass(recording, freq_min, freq_max)
-    if recording.get_num_channels() >= MIN_CHANNELS_FOR_COMMON_REFERENCE:
+    if recording.get_num_channels() >= RULES.min_channels_for_common_reference:
         recording = common_reference(recording)
     with threadpool_limits(limits=1):  # the last digits of a covariance depend on the number of threads, then all does
         return whiten(recording, mode="local", radius_um=whitening_radius_um, dtype="float32", seed=seed)
 
 
+@contextmanager
+def open_traces(recording, parameters, folder=None, job_kwargs=None):
+    """Compute preprocessed traces once, keep them in memory or in the folder while in use, and estimate their noise.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Lazily preprocessed, of one segment.
+    parameters : SortingParameters
+        `cache_preprocessing_mode` and `seed` are used.
+    folder : Path or None
+        Where there may be room for them.
+    job_kwargs : dict, optional
+
+    Yields
+    ------
+    traces : Traces
+    """
+    mode = parameters.cache_preprocessing_mode
+    folder = cache_folder(recording, mode, None if folder is None else folder / "cache_preprocessing")
+    with stage("preprocess"):
+        kept, cache_info = cache_preprocessing(recording, mode=mode, folder=folder, job_kwargs=job_kwargs or {})
+    try:
+        yield Traces.of(kept, parameters.seed, job_kwargs)
+    finally:
+        del kept
+        clean_cache_preprocessing(cache_info)
+
+
 def cache_folder(recording, mode, folder):
-    """Where preprocessed traces may be kept on disk.
+    """Choose where preprocessed traces may be kept on disk.
 
     Parameters
     ----------
@@ -75,16 +134,14 @@ def cache_folder(recording, mode, folder):
 
 
 def _band_pass(recording, freq_min, freq_max):
-    from spikeinterface.preprocessing import bandpass_filter
-
-    highest = 0.45 * recording.sampling_frequency
+    highest = RULES.max_freq_max * recording.sampling_frequency
     if freq_max > highest:
         logger.info("freq_max lowered from %g to %g Hz: the recording has no more", freq_max, highest)
     return bandpass_filter(
         recording,
         freq_min=freq_min,
         freq_max=min(freq_max, highest),
-        ftype="bessel",
-        filter_order=2,
+        ftype=RULES.filter_type,
+        filter_order=RULES.filter_order,
         dtype="float32",
     )

@@ -7,6 +7,7 @@ padded with zeros where the shank has fewer channels, and resampled to the encod
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 VALUES_PER_CHUNK = 2**24  # traces read at once, in samples times channels: 64 MB of float32
 
@@ -37,7 +38,7 @@ class Neighbourhoods:
 
 
 def find_neighbourhoods(recording, n_neighbours=11) -> Neighbourhoods:
-    """Nearest channels of the same shank, ordered by distance (to the micrometre), then y, then x.
+    """Find the nearest channels of the same shank, ordered by distance (to the micrometre), then y, then x.
 
     The ties of a regular probe are thereby broken by position, never by channel number.
     """
@@ -53,13 +54,6 @@ def find_neighbourhoods(recording, n_neighbours=11) -> Neighbourhoods:
         indices[channel, : len(order)] = same_shank[order]
         offsets[channel, : len(order)] = away[order]
     return Neighbourhoods(channel_indices=indices, offsets_um=offsets)
-
-
-def channels_within(recording, radius_um):
-    """(n_channels, n_channels) bool: of the same shank, and at most `radius_um` apart."""
-    locations, shanks = recording.get_channel_locations()[:, :2], np.asarray(recording.get_channel_groups())
-    distance = np.linalg.norm(locations[:, None] - locations[None], axis=2)
-    return (distance <= radius_um) & (shanks[:, None] == shanks[None])
 
 
 def iterate_snippets(recording, peaks, window: Window, neighbourhoods: Neighbourhoods):
@@ -101,7 +95,7 @@ def iterate_snippets(recording, peaks, window: Window, neighbourhoods: Neighbour
 
 
 def _padded_traces(recording, segment_index, start, stop):
-    """Traces from start to stop, zero beyond the segment, with a last column of zeros (the channel -1)."""
+    """Read traces from start to stop, zero beyond the segment, with a last column of zeros (the channel -1)."""
     n_samples = recording.get_num_samples(segment_index)
     traces = np.zeros((stop - start, recording.get_num_channels() + 1), dtype="float32")
     a, b = max(start, 0), min(stop, n_samples)
@@ -113,14 +107,12 @@ def _padded_traces(recording, segment_index, start, stop):
 
 
 def _native_window(window, sampling_frequency):
-    """First native sample relative to the peak, and the matrix (n_samples, n_native) that resamples by cubic spline.
+    """Give the first native sample relative to the peak, and the matrix that resamples by cubic spline.
 
-    None in place of the matrix where both clocks are the same.
+    The matrix is (n_samples, n_native); None where both clocks are the same.
     """
     if sampling_frequency == window.sampling_frequency:
         return -window.n_before, None
-    from scipy.interpolate import CubicSpline
-
     wanted = (np.arange(window.n_samples) - window.n_before) * sampling_frequency / window.sampling_frequency
     margin = 4  # samples that keep the spline's ends away from the window
     first, last = int(np.floor(wanted[0])) - margin, int(np.ceil(wanted[-1])) + margin

@@ -1,42 +1,59 @@
-"""Fragments of one unit that drift took apart: they take turns.
+"""Temporal splits: units of one neuron that drift took apart. They take turns.
 
-A unit that moves along the probe, where motion can't be corrected or was badly, is matched by one template here and by
-another there. The two templates may differ by more than those of a unit that stays in place; but when one fragment
-fires, the other is silent, and together they keep a refractory period. Where the unit moves steadily, the last spikes
-of the one look like the first of the other. Where it jumps they don't, but its size hardly changes.
+A neuron that moves along the probe, where motion can't be corrected or was badly, is matched by one template here and
+by another there. The two templates may differ by more than those of a neuron that stays in place; but when one unit
+fires, the other is silent, and together they keep a refractory period. Where the neuron moves steadily, the last spikes
+of the one look like the first of the other. Where it jumps they don't, but its size hardly changes (units-19, units-25).
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from huidurep_sorter.spikes.spike_trains import pair_ratio
-from huidurep_sorter.spikes.spikes import count_presence
-from huidurep_sorter.templates import agglomeration as merging
-from huidurep_sorter.templates.duplicates import lags_to_nearest
-
-MAX_PAIR_RATIO = 0.35
-MAX_DIFFERENCE = 0.8  # of templates, over the norm of the larger
-MAX_OVERLAP = 0.9  # of presence; 0.9 to 1.1 for units that don't mind each other
-N_AT_HANDOVER = 50  # spikes of each that are nearest in time to the other's
-MAX_DIFFERENCE_AT_HANDOVER = 0.45
-MAX_DIFFERENCE_FROM_OWN = 0.55  # of those spikes from the whole unit; more where both units took a third one's spikes
-MAX_DIFFERENCE_OF_JUMP = 0.55
-MAX_OVERLAP_OF_JUMP = 0.75
-MIN_SIZE_RATIO_OF_JUMP = 0.7
+from huidurep_sorter.spikes.spike_trains import count_presence, lags_to_nearest, pair_ratio, presence_overlap
+from huidurep_sorter.spikes.spikes import Spikes
+from huidurep_sorter.templates.agglomeration import unite
+from huidurep_sorter.templates.split_half import are_near, differences, estimate_split_half
+from huidurep_sorter.units.merging import regroup
 
 
-def join(recording, units, halves, job_kwargs=None):
-    """Group and shift of each unit: of similar templates and firing in turns, the most similar first.
+@dataclass(frozen=True, kw_only=True)
+class TemporalSplitRules:
+    """When two units are one neuron at two times.
 
-    Each fragment need only be like one other, as a unit that moves far is unlike itself from end to end; but what is
-    joined shares one refractory period.
+    Differences are those of templates, over the norm of the larger one.
+    """
+
+    max_pair_ratio: float = 0.35  # pairs within the refractory period, over chance; as for merging (units-28)
+    max_difference: float = 0.8  # of the units (units-23)
+    max_overlap: float = 0.9  # of presence; 0.9 to 1.1 for units that don't mind each other (units-20)
+    n_spikes_at_handover: int = 50  # of each unit, those nearest in time to the other's (units-23)
+    max_difference_at_handover: float = 0.45  # of those spikes (units-23)
+    max_difference_from_own: float = 0.55  # of those spikes from their unit; more if they are a third one's (units-23)
+    max_difference_of_jump: float = 0.55  # of the units, where the neuron jumped (units-24)
+    max_overlap_of_jump: float = 0.75  # of presence, where it jumped (units-20, units-24)
+    min_size_ratio_of_jump: float = 0.7  # of the templates' norms, where it jumped (units-24)
+
+
+RULES = TemporalSplitRules()
+
+
+def merge_temporal_splits(traces, units, templates) -> Spikes:
+    """Merge units of one neuron that take turns; `templates` are those of the units."""
+    return regroup(traces, units, *group_temporal_splits(traces, units, templates))
+
+
+def group_temporal_splits(traces, units, templates, rules=RULES):
+    """Group units that take turns, the most similar first.
+
+    Each unit need only be like one other, as a neuron that moves far is unlike itself from end to end; but what is
+    grouped shares one refractory period.
 
     Parameters
     ----------
-    recording : BaseRecording
-        Of one segment.
-    units : Units
-    halves : HalfTemplates
-    job_kwargs : dict, optional
+    traces : Traces
+    units : Spikes
+    templates : SplitHalfTemplates
 
     Returns
     -------
@@ -45,60 +62,80 @@ def join(recording, units, halves, job_kwargs=None):
     shifts : (n_units,) int64
         Samples to add to the spikes of each unit.
     """
-    n, trains = len(halves.counts), units.trains()
+    n, trains = len(templates.counts), units.trains()
     groups, shifts = np.arange(n), np.zeros(n, dtype="int64")
-    for _, a, b, lag in sorted(find_pairs(recording, units, halves, job_kwargs)):
+    for _, a, b, lag in sorted(find_pairs(traces, units, templates, rules)):
         if groups[a] == groups[b]:
             continue
         wholes = [np.sort(np.concatenate([trains[i] for i in np.flatnonzero(groups == groups[x])])) for x in (a, b)]
-        if share_refractory_period(recording, *wholes):
-            merging.unite(groups, shifts, a, b, lag)
+        if share_refractory_period(traces, *wholes, rules):
+            unite(groups, shifts, a, b, lag)
     return groups, shifts
 
 
-def share_refractory_period(recording, train, other):
-    """Whether the spikes of two units, or groups of units, avoid one another as those of one neuron do."""
-    ratio, _ = pair_ratio(train, other, recording.sampling_frequency, recording.get_total_samples())
-    return ratio < MAX_PAIR_RATIO
+def share_refractory_period(traces, train, other, rules=RULES):
+    """Say whether the spikes of two units, or groups of units, avoid one another as those of one neuron do."""
+    ratio, _ = pair_ratio(train, other, traces.sampling_frequency, traces.n_samples)
+    return ratio < rules.max_pair_ratio
 
 
-def find_pairs(recording, units, halves, job_kwargs=None):
-    """Pairs of fragments, a list of (difference, unit, other unit, lag)."""
-    overlap, norms = presence_overlap(count_presence(recording, units)), merging.template_norms(halves)
-    trains = units.trains()
-    candidates = find_candidates(recording, trains, halves, overlap)
-    at_handover = differences_at_handover(recording, trains, [(a, b) for _, a, b, _ in candidates], job_kwargs)
+def find_pairs(traces, units, templates, rules=RULES):
+    """List the pairs of units that are one neuron at two times, as (difference, unit, other unit, lag)."""
+    presence = count_presence(units, traces.sampling_frequency, traces.n_samples)
+    overlap, norms, trains = presence_overlap(presence), templates.norms(), units.trains()
+    candidates = find_candidates(traces, trains, templates, overlap, rules)
+    at_handover = differences_at_handover(traces, trains, [(a, b) for _, a, b, _ in candidates], rules)
     pairs = []
     for (difference, a, b, lag), handed_over in zip(candidates, at_handover, strict=True):
         size_ratio = min(norms[a], norms[b]) / max(norms[a], norms[b], 1e-9)
-        jumped = difference < MAX_DIFFERENCE_OF_JUMP and overlap[a, b] < MAX_OVERLAP_OF_JUMP
-        jumped = jumped and size_ratio > MIN_SIZE_RATIO_OF_JUMP
-        if handed_over < MAX_DIFFERENCE_AT_HANDOVER or jumped:
+        if is_temporal_split(difference, handed_over, overlap[a, b], size_ratio, rules):
             pairs.append((min(difference, handed_over), a, b, lag))
     return pairs
 
 
-def find_candidates(recording, trains, halves, overlap):
-    """Pairs that may be fragments: near, not too unlike, in turns and refractory; as from `find_pairs`."""
-    near, candidates = merging.are_near(recording, halves), []
+def is_temporal_split(difference, difference_at_handover, overlap, size_ratio, rules=RULES):
+    """Decide whether two units that take turns and share a refractory period are one neuron.
+
+    They are if they are alike where one hands over to the other, or if they are as large as each other, not too unlike,
+    and hardly ever active together.
+
+    Parameters
+    ----------
+    difference : float
+        Of the units' templates.
+    difference_at_handover : float
+        Of the templates of the spikes nearest in time; infinite if those spikes are unlike their own unit's.
+    overlap : float
+        Of presence, as from `spike_trains.presence_overlap`.
+    size_ratio : float
+        Norm of the smaller template over that of the larger.
+    rules : TemporalSplitRules
+    """
+    jumped = difference < rules.max_difference_of_jump and overlap < rules.max_overlap_of_jump
+    jumped = jumped and size_ratio > rules.min_size_ratio_of_jump
+    return bool(difference_at_handover < rules.max_difference_at_handover or jumped)
+
+
+def find_candidates(traces, trains, templates, overlap, rules=RULES):
+    """List pairs that may be temporal splits: near, not too unlike, in turns and refractory; as `find_pairs` does."""
+    near, candidates = are_near(traces, templates), []
     for a in range(len(trains)):
-        difference, lag = merging.differences(halves, a)
-        alike = near[a] & (difference < MAX_DIFFERENCE) & (overlap[a] < MAX_OVERLAP)
+        difference, lag = differences(templates, a)
+        alike = near[a] & (difference < rules.max_difference) & (overlap[a] < rules.max_overlap)
         for b in np.flatnonzero(alike[:a]):
-            if share_refractory_period(recording, trains[a], trains[b]):
+            if share_refractory_period(traces, trains[a], trains[b], rules):
                 candidates.append((difference[b], a, b, lag[b]))
     return candidates
 
 
-def differences_at_handover(recording, trains, pairs, job_kwargs=None):
-    """How much the templates of two units differ if made of those of their spikes that are nearest in time.
+def differences_at_handover(traces, trains, pairs, rules=RULES):
+    """Measure how much the templates of two units differ if made of those of their spikes that are nearest in time.
 
     Parameters
     ----------
-    recording : BaseRecording
+    traces : Traces
     trains : list of (n,) int64
     pairs : list of (int, int)
-    job_kwargs : dict, optional
 
     Returns
     -------
@@ -108,38 +145,21 @@ def differences_at_handover(recording, trains, pairs, job_kwargs=None):
     out = np.full(len(pairs), np.inf)
     if not pairs:
         return out
-    own = np.unique(pairs)
-    at_handover = [nearest_spikes(trains[x], trains[y]) for a, b in pairs for x, y in ((a, b), (b, a))]
-    spikes = [trains[unit] for unit in own] + at_handover
-    labels = np.repeat(np.arange(len(spikes)), [len(s) for s in spikes])
-    halves = merging.estimate_halves(recording, np.concatenate(spikes), labels, job_kwargs)
+    own, n = np.unique(pairs), rules.n_spikes_at_handover
+    at_handover = [nearest_spikes(trains[x], trains[y], n) for a, b in pairs for x, y in ((a, b), (b, a))]
+    parts = [trains[unit] for unit in own] + at_handover
+    labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    templates = estimate_split_half(traces, Spikes.at(np.concatenate(parts), -1, labels))
     for i, pair in enumerate(np.searchsorted(own, pairs)):
         first = len(own) + 2 * i
-        four = halves.select([*pair, first, first + 1])
-        from_own = max(merging.differences(four, 0)[0][2], merging.differences(four, 1)[0][3])
-        if from_own < MAX_DIFFERENCE_FROM_OWN:
-            out[i] = merging.differences(four, 2)[0][3]
+        four = templates.take([*pair, first, first + 1])
+        from_own = max(differences(four, 0)[0][2], differences(four, 1)[0][3])
+        if from_own < rules.max_difference_from_own:
+            out[i] = differences(four, 2)[0][3]
     return out
 
 
-def nearest_spikes(train, other):
-    """Those of a train's spikes that are nearest in time to another's, (at most `N_AT_HANDOVER`,) int64."""
+def nearest_spikes(train, other, n):
+    """Find those of a train's spikes that are nearest in time to another's, (at most n,) int64."""
     away = np.abs(lags_to_nearest(train, other)).min(axis=1)
-    return train[np.argsort(away, kind="stable")[:N_AT_HANDOVER]]
-
-
-def presence_overlap(counts):
-    """How often two units fire in the same stretches of time, over what is expected of stationary ones.
-
-    Parameters
-    ----------
-    counts : (n_units, n_bins) int64
-        Spikes of each unit in each stretch.
-
-    Returns
-    -------
-    overlap : (n_units, n_units) float64
-        1 for independent units, 0 for units that take turns.
-    """
-    share = counts / counts.sum(axis=1, keepdims=True)
-    return share @ share.T * counts.shape[1]
+    return train[np.argsort(away, kind="stable")[:n]]

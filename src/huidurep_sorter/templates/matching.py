@@ -1,0 +1,88 @@
+"""The search for every spike of each template.
+
+Another engine is another function in `MATCHERS`; parameters, help and documentation read its name from there.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
+
+from huidurep_sorter.runtime import NothingFound, stage
+from huidurep_sorter.spikes.spikes import Spikes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchingRules:
+    """How templates are matched, beside what SpikeInterface's engines have as defaults."""
+
+    wobble_rank: int = 3  # of a template; what lies beyond is mostly noise, and takes time (templates-19)
+
+
+RULES = MatchingRules()
+
+
+def wobble(traces, templates):
+    """Subtract the template that explains most, again and again (templates-4, templates-5)."""
+    return _match(traces, templates, "wobble", dict(parameters=dict(approx_rank=RULES.wobble_rank)))
+
+
+def tdc_peeler(traces, templates):
+    """Peel off the template that is nearest to each peak, as Tridesclous does."""
+    return _match(traces, templates, "tdc-peeler", dict(noise_levels=traces.noise_levels))
+
+
+def circus_omp(traces, templates):
+    """Pursue matches orthogonally, as SpyKING CIRCUS does."""
+    return _match(traces, templates, "circus-omp", {})
+
+
+MATCHERS = {"wobble": wobble, "tdc-peeler": tdc_peeler, "circus-omp": circus_omp}
+
+
+def _match(traces, templates, method, method_kwargs):
+    return find_spikes_from_templates(
+        traces.recording, templates, method=method, method_kwargs=method_kwargs, job_kwargs=traces.job_kwargs
+    )
+
+
+def find_spikes(traces, templates, parameters):
+    """Match templates by the engine that `parameters.matching_method` names.
+
+    Returns
+    -------
+    spikes : structured array (n_spikes,)
+        `sample_index`, `cluster_index` (into the templates), `segment_index`; ordered by sample, in each segment.
+    """
+    spikes = MATCHERS[parameters.matching_method](traces, templates)
+    return spikes[np.lexsort((spikes["cluster_index"], spikes["sample_index"], spikes["segment_index"]))]
+
+
+@stage("match")
+def match_templates(traces, templates, parameters) -> Spikes:
+    """Find every spike of each template, overlapping ones too.
+
+    Returns
+    -------
+    spikes : Spikes
+        Ordered by sample; labels number the templates that found a spike, 0 to n - 1.
+
+    Raises
+    ------
+    NothingFound
+        If no template matches anywhere.
+    """
+    found = find_spikes(traces, templates, parameters)
+    if len(found) == 0:
+        raise NothingFound("no spike matched a template")
+    return as_matched(found, templates).compact()
+
+
+def as_matched(found, templates) -> Spikes:
+    """Give matched spikes the main channel of their template; labels are indices of templates."""
+    return Spikes.at(found["sample_index"], main_channels(templates)[found["cluster_index"]], found["cluster_index"])
+
+
+def main_channels(templates):
+    """Find the channel on which each template has most energy, (n_templates,) int64."""
+    return (templates.get_dense_templates() ** 2).sum(axis=1).argmax(axis=1)

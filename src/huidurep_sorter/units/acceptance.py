@@ -1,0 +1,129 @@
+"""Which units are neurons, and which of them are isolated enough to be given to a user."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from huidurep_sorter.spikes.spike_trains import violation_ratio
+from huidurep_sorter.templates.split_half import split_half_reliability
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptanceRules:
+    """What a unit must have to be kept. Norms are those of templates, in units of noise, over time and channels."""
+
+    min_spikes: int = 20  # spikes
+    min_reliability: float = 0.95  # of the templates of even and odd spikes
+    max_violation_ratio: float = 0.9  # pairs within the refractory period, over a Poisson process (units-2)
+    min_expected_violations: float = 5.0  # pairs of that process; fewer can't show that a unit is none
+    small_norm: float = 13.0  # under it: a unit that fires rarely is the largest spikes of the background (units-6)
+    min_rate_of_small_hz: float = 1.5  # Hz (units-6)
+    faint_norm: float = 10.0  # under it: a unit stays only if it is distinct (units-13)
+    min_nn_hit_rate_of_faint: float = 0.85  # (units-13)
+    max_violation_ratio_of_faint: float = 0.5  # (units-13)
+    max_lag_of_redundant_ms: float = 3.0  # ms after a larger unit's spikes, where its tail is found again (units-3)
+
+
+RULES = AcceptanceRules()
+
+
+def find_noise(traces, units, templates, parameters):
+    """Find units that are no neurons, (n_units,) bool; the log says why.
+
+    Parameters
+    ----------
+    traces : Traces
+    units : Spikes
+    templates : SplitHalfTemplates
+        Of the units.
+    parameters : SortingParameters
+        `min_firing_rate` and `min_template_norm` are used.
+    """
+    norms, reliability = templates.norms(), split_half_reliability(templates)
+    reasons = []
+    for label, train in enumerate(units.trains()):
+        ratio, expected = violation_ratio(train, traces.sampling_frequency, traces.n_samples)
+        reason = why_noise(
+            n_spikes=len(train),
+            duration_s=traces.duration_s,
+            norm=norms[label],
+            reliability=reliability[label],
+            violation_ratio=ratio,
+            expected_violations=expected,
+            min_firing_rate=parameters.min_firing_rate,
+            min_norm=parameters.min_template_norm,
+        )
+        reasons.append(reason)
+    for reason, count in Counter(filter(None, reasons)).items():
+        logger.info("%d units are left out: %s", count, reason)
+    return np.array([reason is not None for reason in reasons], dtype=bool)
+
+
+def why_noise(
+    *,
+    n_spikes,
+    duration_s,
+    norm,
+    reliability,
+    violation_ratio,
+    expected_violations,
+    min_firing_rate,
+    min_norm,
+    rules=RULES,
+):
+    """Say why a unit is no neuron; None if it may be one.
+
+    Parameters
+    ----------
+    n_spikes : int
+    duration_s : float
+        Of the recording.
+    norm : float
+        Of its template, in units of noise.
+    reliability : float
+        As from `split_half_reliability`.
+    violation_ratio, expected_violations : float
+        As from `spike_trains.violation_ratio`.
+    min_firing_rate : float
+        In Hz.
+    min_norm : float
+    rules : AcceptanceRules
+
+    Returns
+    -------
+    reason : str or None
+    """
+    if n_spikes < max(rules.min_spikes, min_firing_rate * duration_s):
+        return "too few spikes"
+    if norm < min_norm:
+        return "template too small"
+    if norm < rules.small_norm and n_spikes < rules.min_rate_of_small_hz * duration_s:
+        return "small template and few spikes"
+    if reliability < rules.min_reliability:
+        return "its even and odd spikes differ"
+    if violation_ratio > rules.max_violation_ratio and expected_violations >= rules.min_expected_violations:
+        return "no refractory period"
+    return None
+
+
+def is_isolated(norm, nn_hit_rate, violation_ratio, min_nn_hit_rate, rules=RULES):
+    """Say whether units are distinct enough from others, which faint ones must be all the more (units-7, units-15).
+
+    Parameters
+    ----------
+    norm, nn_hit_rate, violation_ratio : (n_units,) float
+        Properties of the units.
+    min_nn_hit_rate : float
+    rules : AcceptanceRules
+
+    Returns
+    -------
+    isolated : (n_units,) bool
+    """
+    faint = norm < rules.faint_norm
+    isolated = nn_hit_rate >= np.where(faint, rules.min_nn_hit_rate_of_faint, min_nn_hit_rate)
+    return isolated & ~(faint & (violation_ratio > rules.max_violation_ratio_of_faint))

@@ -1,0 +1,69 @@
+"""Templates from even and odd spikes, and how much two of them differ."""
+
+import numpy as np
+import pytest
+
+from huidurep_sorter.spikes.spikes import Spikes
+from huidurep_sorter.templates.split_half import (
+    are_near,
+    differences,
+    energies,
+    estimate_split_half,
+    split_half_reliability,
+)
+from tests.known import on_four_channels, split_half, waveforms
+
+
+@pytest.mark.parametrize("lag", [-5, 0, 4])
+def test_the_lag_between_two_templates_is_found(lag):
+    difference, found = differences(split_half(waveforms(lag=lag)), 0)
+    assert difference[1] < 0.05
+    assert found[1] == lag  # a later waveform is aligned by moving the spikes later
+
+
+def test_the_difference_of_two_sizes_is_that_of_their_norms():
+    difference, _ = differences(split_half(waveforms(scale=0.7)), 0)
+    assert difference[1] == pytest.approx(0.3, abs=0.01)
+
+
+def test_noise_adds_nothing_to_the_energy_of_a_template():
+    array = np.concatenate([waveforms(noise=1.0, seed=seed)[:1] for seed in range(200)])
+    energy = energies(split_half(array).coefficients)
+    clean = (waveforms()[0, 0] ** 2).sum()
+    assert abs(energy.mean() / clean - 1) < 0.02
+
+
+def test_even_and_odd_spikes_agree_on_a_neuron_and_not_on_a_mixture():
+    rng, same = np.random.default_rng(0), waveforms()[:1]
+    mixture = same.copy()
+    mixture[0, 1] = 10 * rng.normal(size=same.shape[2:])
+    reliability = split_half_reliability(split_half(np.concatenate([same, mixture])))
+    assert reliability[0] == pytest.approx(1)
+    assert reliability[1] < 0.7
+
+
+def test_even_and_odd_spikes_are_averaged_apart():
+    times = 200 + 150 * np.arange(300)
+    array = 0.1 * np.random.default_rng(0).normal(size=(46_000, 4))
+    array[times[::2], 1] -= 10.0
+    array[times[1::2], 1] -= 6.0
+    traces = on_four_channels(array)
+    templates = estimate_split_half(traces, Spikes.at(times, 1, 0))
+    even, odd = (np.linalg.norm(templates.coefficients[0, half]) for half in (0, 1))
+    assert even == pytest.approx(10, abs=0.3) and odd == pytest.approx(6, abs=0.3)
+    assert templates.norms()[0] == pytest.approx(np.sqrt(60), abs=0.3)
+
+
+def test_spikes_without_a_label_are_left_out():
+    times, labels = 200 + 150 * np.arange(300), np.arange(300) % 3 - 1
+    templates = estimate_split_half(on_four_channels(np.zeros((46_000, 4))), Spikes.at(times, 1, labels))
+    assert templates.counts.tolist() == [100, 100]
+
+
+def test_units_of_two_shanks_are_never_near():
+    array = np.zeros((2, 2, 60, 4))
+    array[0, :, :, 1], array[1, :, :, 2] = -1.0, -1.0
+    traces, templates = on_four_channels(np.zeros((1000, 4))), split_half(array)
+    assert are_near(traces, templates)[0, 1]
+    traces.recording.set_property("group", np.array([0, 0, 1, 1]))
+    assert not are_near(traces, templates)[0, 1]

@@ -1,0 +1,77 @@
+"""What is no neuron, and what is distinct enough to be given to a user."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.units.acceptance import find_noise, is_isolated, why_noise
+from tests.known import DURATION, TEMPLATE, on_four_channels, poisson, split_half, units
+
+GOOD = dict(
+    n_spikes=500,
+    duration_s=100.0,
+    norm=20.0,
+    reliability=0.99,
+    violation_ratio=0.1,
+    expected_violations=50.0,
+    min_firing_rate=0.1,
+    min_norm=8.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, None),
+        (dict(n_spikes=20), None),
+        (dict(n_spikes=19), "too few spikes"),
+        (dict(n_spikes=99, duration_s=1000.0), "too few spikes"),  # under 0.1 Hz
+        (dict(n_spikes=100, duration_s=1000.0), None),
+        (dict(norm=7.9), "template too small"),
+        (dict(norm=8.0), None),
+        (dict(norm=12.9, n_spikes=149), "small template and few spikes"),
+        (dict(norm=12.9, n_spikes=150), None),
+        (dict(norm=13.0, n_spikes=149), None),
+        (dict(reliability=0.94), "even and odd"),
+        (dict(violation_ratio=0.91), "no refractory period"),
+        (dict(violation_ratio=0.89), None),
+        (dict(violation_ratio=2.0, expected_violations=4.9), None),  # too few pairs to tell
+        (dict(violation_ratio=2.0, expected_violations=5.0), "no refractory period"),
+    ],
+)
+def test_a_unit_is_noise_for_a_reason(change, reason):
+    found = why_noise(**GOOD | change)
+    assert found is None if reason is None else reason in found
+
+
+@pytest.mark.parametrize(
+    ("norm", "nn_hit_rate", "violation_ratio", "isolated"),
+    [
+        (20.0, 0.54, 0.0, False),
+        (20.0, 0.55, 0.8, True),
+        (10.0, 0.60, 0.8, True),  # no longer faint
+        (9.9, 0.60, 0.0, False),
+        (9.9, 0.84, 0.0, False),
+        (9.9, 0.85, 0.5, True),
+        (9.9, 0.95, 0.6, False),
+    ],
+)
+def test_faint_units_must_be_more_distinct_than_others(norm, nn_hit_rate, violation_ratio, isolated):
+    found = is_isolated(np.array([norm]), np.array([nn_hit_rate]), np.array([violation_ratio]), 0.55)
+    assert found.tolist() == [isolated]
+
+
+def test_of_a_neuron_a_mixture_and_a_faint_unit_only_the_neuron_is_kept(caplog):
+    neuron = poisson(30, 0, refractory_ms=3.0)
+    train = poisson(30, 1, refractory_ms=3.0)
+    mixture = np.sort(np.concatenate([train, train[::3] + 45]))  # a third of it again, 1.5 ms later
+    faint = poisson(30, 9, refractory_ms=3.0)
+    array = np.zeros((3, 2, 60, 4))
+    array[0, :, :, 0], array[1, :, :, 1], array[2, :, :, 2] = 30 * TEMPLATE[0], 30 * TEMPLATE[0], 3 * TEMPLATE[0]
+    traces, spikes = on_four_channels(np.zeros((DURATION, 4))), units(neuron, mixture, faint)
+    with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
+        bad = find_noise(traces, spikes, split_half(array), SortingParameters())
+    assert bad.tolist() == [False, True, True]
+    assert "no refractory period" in caplog.text and "template too small" in caplog.text
