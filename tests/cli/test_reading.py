@@ -1,10 +1,12 @@
 """Recordings from disk, guessed by content."""
 
+from datetime import datetime, timezone
+
 import numpy as np
 import pytest
 from probeinterface import ProbeGroup, generate_linear_probe, write_prb, write_probeinterface
 
-from huidurep_sorter.cli.reading import guess_format, read_recording
+from huidurep_sorter.cli.reading import format_name, guess_format, read_recording
 
 BINARY = dict(sampling_frequency=25000.0, num_channels=4, dtype="float32")
 
@@ -99,10 +101,59 @@ def test_files_by_suffix(tmp_path):
     assert guess_format(tmp_path / "a.bin") == "spikeglx"
 
 
+@pytest.mark.parametrize(
+    ("names", "file_format"),
+    [
+        (["a.rhd"], "intan"),
+        (["a.ns5"], "blackrock"),
+        (["a.PLX"], "plexon"),
+        (["a.pl2"], "plexon2"),
+        (["a.rec"], "spikegadgets"),
+        (["run/CSC1.ncs", "run/CSC2.ncs", "run/Events.nev"], "neuralynx"),
+        (["run/a.tev", "run/a.tsq", "run/a.Tbk"], "tdt"),
+    ],
+)
+def test_what_only_neo_can_tell(tmp_path, names, file_format):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert guess_format(tmp_path / names[0].split("/")[0]) == file_format
+
+
+def test_every_name_that_neo_can_lead_to_is_one_of_spikeinterface():
+    from spikeinterface.extractors.extractor_classes import recording_extractor_full_dict
+    from spikeinterface.extractors.neoextractors import neo_recording_extractors_dict
+
+    assert {format_name(extractor) for extractor in neo_recording_extractors_dict} <= set(recording_extractor_full_dict)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a.h5"], "several formats: give --format, one of biocam, maxwell, mearec, nix"),
+        (["a.xyz"], "can't tell the format of .* give --format, one of spikeinterface, "),
+        (["a"], "can't tell the format"),
+        (["run/a.rhd"], "can't tell the format"),  # Intan is read from a file
+        (["run/a.npy", "run/notes.xml"], "can't tell the format"),  # a suffix is too little for Open Ephys
+        (["CSC1.ncs"], "can't tell the format"),  # Neuralynx is read from a folder
+    ],
+)
+def test_what_neo_cannot_tell(tmp_path, names, message):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=message):
+        guess_format(tmp_path / names[0].split("/")[0])
+
+
+def test_a_misleading_suffix_is_told(tmp_path):
+    (tmp_path / "a.rhd").write_bytes(b"no recording")
+    with pytest.raises(ValueError, match="a.rhd seems to be of the format intan, .* give --format"):
+        read_recording(tmp_path / "a.rhd")
+
+
 def test_nwb(tetrode, tmp_path):
     pynwb = pytest.importorskip("pynwb")
-    from datetime import datetime, timezone
-
     recording = tetrode[0]
     nwb = pynwb.NWBFile("s", "i", datetime(2026, 1, 1, tzinfo=timezone.utc))
     device = nwb.create_device("probe")

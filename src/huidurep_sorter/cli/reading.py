@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+from probeinterface import read_prb, read_probeinterface
+from spikeinterface.core import BaseRecording, load, read_binary
+
 FORMATS = ("spikeinterface", "spikeglx", "openephys", "nwb", "binary")
 
 
@@ -34,18 +38,30 @@ def read_recording(path, file_format=None, *, stream=None, probe=None, binary=No
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} doesn't exist")
-    file_format = file_format or guess_format(path)
-    if file_format in _READERS:
-        recording = _READERS[file_format](path, stream, binary or {})
+    if file_format is None:
+        recording = _read_guessed(path, stream, binary or {})
     else:
-        recording = _read_by_name(file_format, path, stream)
+        recording = _read(file_format, path, stream, binary or {})
     if probe is not None:
         recording = attach_probe(recording, probe)
     return recording
 
 
 def guess_format(path):
-    """Name of the format of an existing path; ValueError where it can't be told."""
+    """Tell the format of an existing path.
+
+    Our own rules look at content. What they can't tell is left to neo, which looks at the suffixes of files.
+
+    Returns
+    -------
+    file_format : str
+        One of `FORMATS`, or the name of a recording extractor of SpikeInterface.
+
+    Raises
+    ------
+    ValueError
+        If no format fits, or several.
+    """
     path = Path(path)
     if path.is_dir():
         if path.suffix == ".zarr" or any(
@@ -64,13 +80,41 @@ def guess_format(path):
         return "spikeglx"
     elif path.suffix in (".bin", ".dat", ".raw"):
         return "binary"
-    raise ValueError(f"can't tell the format of {path}: give --format, one of {', '.join(FORMATS)}")
+    return _guess_by_neo(path)
+
+
+def _guess_by_neo(path):
+    """Tell the format by neo, among those that SpikeInterface reads and that are a file or a folder as the path is.
+
+    SpikeGLX and Open Ephys are left out: our own rules know them by more than a suffix.
+    """
+    from neo.rawio import get_rawio
+    from spikeinterface.extractors.neoextractors import neo_recording_extractors_dict
+
+    extractors = {extractor.NeoRawIOClass: extractor for extractor in neo_recording_extractors_dict}
+    found = [
+        format_name(extractors[rawio.__name__])
+        for rawio in get_rawio(path, exclusive_rawio=False)
+        if rawio.__name__ in extractors and ("dir" in rawio.rawmode) == path.is_dir()
+    ]
+    found = sorted(name for name in found if not name.startswith(("spikeglx", "openephys")))
+    if len(found) > 1:
+        raise ValueError(f"{path} could be of several formats: give --format, one of {', '.join(found)}")
+    if not found:
+        raise ValueError(
+            f"can't tell the format of {path}: give --format, one of {', '.join(FORMATS)}, "
+            "or the name of an extractor of SpikeInterface"
+        )
+    return found[0]
+
+
+def format_name(extractor):
+    """Give the name that SpikeInterface has for the format of an extractor class."""
+    return extractor.__name__.replace("Recording", "").replace("Extractor", "").lower()
 
 
 def attach_probe(recording, path):
-    """The recording with the channels of a probe file, which gives each its place."""
-    from probeinterface import read_prb, read_probeinterface
-
+    """Give the recording the channels of a probe file, which gives each its place."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"the probe file {path} doesn't exist")
@@ -87,9 +131,25 @@ def attach_probe(recording, path):
     return recording.select_channels_with_probegroup(group)
 
 
-def _read_spikeinterface(path, stream, binary):
-    from spikeinterface.core import BaseRecording, load
+def _read_guessed(path, stream, binary):
+    """Read in the format that the path seems to have; where neo guessed, its suffix may mislead."""
+    file_format = guess_format(path)
+    if file_format in FORMATS:
+        return _read(file_format, path, stream, binary)
+    try:
+        return _read(file_format, path, stream, binary)
+    except Exception as error:  # neo's readers raise many kinds for what isn't theirs
+        raise ValueError(
+            f"{path} seems to be of the format {file_format}, but can't be read as such: {error}; give --format"
+        ) from error
 
+
+def _read(file_format, path, stream, binary):
+    reader = _READERS.get(file_format)
+    return _read_by_name(file_format, path, stream) if reader is None else reader(path, stream, binary)
+
+
+def _read_spikeinterface(path, stream, binary):
     recording = load(path, base_folder=path.parent) if path.is_file() else load(path)
     if not isinstance(recording, BaseRecording):
         raise ValueError(f"{path} holds a {type(recording).__name__}, not a recording")
@@ -114,7 +174,7 @@ def _read_openephys(path, stream, binary):
 
 
 def _choose_stream(extractor, folder, wanted, is_spike_band):
-    """The stream named, or the only one that can hold spikes; ids for SpikeGLX, names for Open Ephys."""
+    """Choose the stream named, or the only one that can hold spikes; ids for SpikeGLX, names for Open Ephys."""
     from spikeinterface.extractors import get_neo_streams
 
     names, ids = get_neo_streams(extractor, folder)
@@ -139,14 +199,10 @@ def _read_nwb(path, stream, binary):
 
 
 def _read_binary(path, stream, binary):
-    from spikeinterface.core import read_binary
-
     missing = [name for name in ("sampling_frequency", "num_channels", "dtype") if binary.get(name) is None]
     if missing:
         options = ", ".join("--" + name.replace("_", "-") for name in missing)
         raise ValueError(f"a binary file doesn't say what it holds: give {options}")
-    import numpy as np
-
     row = np.dtype(binary["dtype"]).itemsize * binary["num_channels"]
     if path.stat().st_size % row:
         raise ValueError(
@@ -156,7 +212,7 @@ def _read_binary(path, stream, binary):
 
 
 def _read_by_name(file_format, path, stream):
-    """By SpikeInterface's extractor of that name."""
+    """Read by SpikeInterface's extractor of that name."""
     from spikeinterface.extractors.extractor_classes import recording_extractor_full_dict
 
     if file_format not in recording_extractor_full_dict:
