@@ -2,12 +2,13 @@
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
 from probeinterface import ProbeGroup
 from spikeinterface.comparison import compare_sorter_to_ground_truth
-from spikeinterface.core import NumpyRecording, append_recordings
+from spikeinterface.core import NumpyRecording, NumpySorting, append_recordings
 from spikeinterface.sorters import (
     get_default_sorter_params,
     read_sorter_folder,
@@ -16,8 +17,9 @@ from spikeinterface.sorters import (
 )
 from spikeinterface.sorters.utils import SpikeSortingError
 
-from huidurep_sorter import HuidurepSorter
+from huidurep_sorter import HuidurepSorter, __version__
 from huidurep_sorter import sorter as sorter_module
+from huidurep_sorter.pipeline import add_silent_segments
 
 from .conftest import make_recording
 
@@ -60,8 +62,6 @@ def test_common_suite_all_defaults(tmp_path):
 
 
 def test_version():
-    from huidurep_sorter import __version__
-
     assert HuidurepSorter.get_sorter_version() == __version__
 
 
@@ -89,8 +89,6 @@ def test_log_names_device_and_times_and_reaches_sorting_info(sorted_tetrode):
 
 def test_unit_properties_survive_the_folder(tetrode, tmp_path, monkeypatch):
     """Whatever properties the pipeline gives, of numbers, texts and booleans."""
-    from spikeinterface.core import NumpySorting
-
     made = NumpySorting.from_unit_dict([{"0": np.array([5, 90]), "1": np.array([7])}], 25000.0)
     made.set_property("snr", np.array([4.5, 9.0]))
     made.set_property("label", np.array(["good", "mua"]))
@@ -102,6 +100,41 @@ def test_unit_properties_survive_the_folder(tetrode, tmp_path, monkeypatch):
         assert list(found.unit_ids) == ["0", "1"]
         for key in ("snr", "label", "is_good"):
             np.testing.assert_array_equal(found.get_property(key), made.get_property(key))
+
+
+PROPERTIES = {
+    "snr": np.array([4.5, 9.0]),
+    "n_spikes": np.array([2, 1]),
+    "label": np.array(["good", "mua"]),
+    "is_good": np.array([True, False]),
+    "x": np.array([1.5, 2.5], dtype="float32"),
+}
+TRAINS = {"one segment": [1], "silent last segments": [1, 0, 0], "silent between": [1, 0, 1], "empty": [0], "": [0, 0]}
+
+
+@pytest.mark.parametrize("spiking", TRAINS.values(), ids=TRAINS)
+def test_the_result_is_in_memory_and_whole(tetrode, tmp_path, monkeypatch, spiking):
+    """All properties of the same type, all segments, integer ids; and nothing of it on disk."""
+    has_units, silence = any(spiking), np.array([], dtype="int64")
+    trains = {"a": np.array([5, 90]), "b": np.array([7])} if has_units else {}
+    made = NumpySorting.from_unit_dict([trains if s else dict.fromkeys(trains, silence) for s in spiking], 25000.0)
+    add_silent_segments(made, len(spiking))
+    for key, values in PROPERTIES.items() if has_units else ():
+        made.set_property(key, values)
+    monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", lambda *args, **kwargs: made)
+    recording, folder = append_recordings([tetrode[0]] * len(spiking)), tmp_path / "out"
+    results = run_sorter("huidurep", recording, folder=folder, features="svd"), read_sorter_folder(folder)
+    shutil.rmtree(folder)
+    for found in results:
+        assert type(found) is NumpySorting and type(found.to_spike_vector()) is np.ndarray
+        assert found.get_num_segments() == len(spiking)
+        np.testing.assert_array_equal(found.to_spike_vector(), made.to_spike_vector())
+        assert list(found.unit_ids) == (["a", "b"] if has_units else [])
+        assert has_units or found.unit_ids.dtype.kind == "i"
+        assert set(found.get_property_keys()) == set(made.get_property_keys())
+        for key in made.get_property_keys():
+            np.testing.assert_array_equal(found.get_property(key), made.get_property(key))
+            assert found.get_property(key).dtype == made.get_property(key).dtype
 
 
 def test_existing_folder_is_kept_unless_told(sorted_tetrode, tetrode, quick, monkeypatch):
@@ -120,8 +153,6 @@ def test_remove_existing_folder(tetrode, quick, tmp_path, monkeypatch):
 
 
 def one_unit_sorting(recording, parameters, folder=None, verbose=False, job_kwargs=None):
-    from spikeinterface.core import NumpySorting
-
     return NumpySorting.from_unit_dict([{"0": np.array([5, 90])}], recording.sampling_frequency)
 
 
@@ -145,6 +176,14 @@ def test_logger_is_left_as_it_was(tetrode, quick, tmp_path, monkeypatch):
     assert (list(logger.handlers), logger.level) == before
 
 
+def test_every_module_of_the_package_reaches_the_log(tmp_path):
+    with sorter_module.log_to_file(tmp_path / "a.log"):
+        logging.getLogger("huidurep_sorter.templates.matching").info("from far inside")
+        logging.getLogger("spikeinterface").warning("of another package")
+    text = (tmp_path / "a.log").read_text()
+    assert "INFO from far inside" in text and "another" not in text
+
+
 def test_silent_unless_verbose(tetrode, quick, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", one_unit_sorting)
     run_sorter("huidurep", tetrode[0], folder=tmp_path / "out", **quick)
@@ -164,8 +203,18 @@ def test_silent_unless_verbose(tetrode, quick, tmp_path, monkeypatch, capfd):
         ("clustering_method", "kmeans", "clustering_method"),
         ("freq_min", 7000.0, "freq_min"),
         ("torch_device", "tpu9", "torch_device"),
+        ("freq_min", 0.5, "freq_min"),
+        ("weights", 3, "weights"),
+        ("torch_device", None, "torch_device"),
+        ("batch_size", float("inf"), "batch_size"),
+        ("seed", np.array([1]), "seed"),
+        ("detect_threshold", object(), "detect_threshold"),
+        ("join_fragments", False, "it is called 'merge_temporal_splits' now"),
         ("job_kwargs", {"n_job": 2}, "job_kwargs"),
         ("job_kwargs", 2, "job_kwargs"),
+        ("job_kwargs", {"chunk_duration": "abc"}, "chunk_duration"),
+        ("job_kwargs", {"chunk_memory": "0.001k"}, "chunk_memory"),
+        ("job_kwargs", {"n_jobs": 2, "mp_context": "x"}, "mp_context"),
         ("no_such_parameter", 2, "no_such_parameter"),
     ],
 )

@@ -1,84 +1,153 @@
-"""Every parameter of the sorter: one flat table of name, default, description, and the checks on its value."""
+"""Every parameter of the sorter: its type, default, range, meaning and when to change it, each in its field.
 
+The same fields check the values, describe them to SpikeInterface, make the options of the command line and write
+`docs/parameters.md`.
+"""
+
+import re
+import reprlib
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from importlib import import_module
+from multiprocessing import get_all_start_methods
+from pathlib import Path
+from types import NoneType, SimpleNamespace
+from typing import get_args
 
-FEATURES = ("huidurep", "svd")
-CLUSTERING_METHODS = ("isosplit", "hdbscan", "gmm")
-DETECTION_METHODS = ("matched_filtering", "locally_exclusive")
-MATCHING_METHODS = ("wobble", "tdc-peeler", "circus-omp")
-PEAK_SIGNS = ("neg", "pos", "both")
-CACHE_MODES = ("auto", "memory", "folder", "zarr", "no-cache")
-MOTION_CHOICES = ("auto", True, False)
+import numpy as np
+from spikeinterface.core.core_tools import convert_string_to_bytes
+from spikeinterface.core.job_tools import chunk_duration_to_chunk_size, fix_job_kwargs
 
-
-def _parameter(default, description):
-    return field(default=default, metadata={"description": description})
+RENAMED = {"join_fragments": "merge_temporal_splits", "min_confidence": "min_nn_hit_rate"}  # old name to new
+TDC_PEELER_MS = {"ms_before": 0.5, "ms_after": 0.8}  # SpikeInterface's tdc-peeler compares so much of each template
+LEAST_FREQ_MIN = 100.0  # Hz; SpikeInterface's filters refuse less
+LEAST_MS = 0.3  # at 5 kHz, the slowest recordings that we sort, a template still has samples enough for each method
+CHUNK_NAMES = ("total_memory", "chunk_size", "chunk_memory", "chunk_duration")  # SpikeInterface takes one of them
 
 
 @dataclass(frozen=True, kw_only=True)
-class SortingParameters:
-    """What a user may choose; see `descriptions()` for the meaning of each."""
+class About:
+    """What is known of a parameter beside the name, the type and the default of its field."""
 
-    apply_preprocessing: bool = _parameter(
-        True, "Band-pass, reference and whiten; False for a recording that already is, in units of noise"
-    )
-    freq_min: float = _parameter(150.0, "Low edge of the pass band, in Hz")
-    freq_max: float = _parameter(7000.0, "High edge of the pass band, in Hz")
-    whitening_radius_um: float = _parameter(100.0, "Each channel is whitened with the channels within this distance")
-    apply_motion_correction: object = _parameter(
-        "auto", "Correct motion: True, False, or 'auto' to measure it and correct where it is there and can be"
-    )
-    cache_preprocessing_mode: str = _parameter(
-        "auto", "Where preprocessed traces are kept: auto | memory | folder | zarr | no-cache"
-    )
-    peak_sign: str = _parameter("neg", "Sign of the peaks: neg | pos | both")
-    detection_method: str = _parameter("matched_filtering", "matched_filtering | locally_exclusive")
-    detect_threshold: float = _parameter(5.0, "Detection threshold, in units of noise")
-    detection_radius_um: float = _parameter(50.0, "One peak at a time within this distance")
-    n_peaks_per_channel: int = _parameter(1500, "At most this many peaks per channel are represented and clustered")
-    features: str = _parameter("huidurep", "Representation of spikes: huidurep (the encoder) | svd (per-channel SVD)")
-    weights: object = _parameter(None, "Encoder weights: a name of shipped weights, a file, or None for the default")
-    torch_device: str = _parameter("auto", "Where the encoder runs: auto | cpu | cuda | cuda:1 | mps")
-    batch_size: object = _parameter(None, "Snippets on the device at once; None chooses by device")
-    clustering_method: str = _parameter("isosplit", "isosplit | hdbscan | gmm (Gaussian mixture, K by BIC)")
-    min_cluster_size: int = _parameter(20, "Fewest peaks in a cluster")
-    merge_max_difference: float = _parameter(
-        0.4, "Clusters are one unit if their templates differ by less than this fraction of their norm"
-    )
-    ms_before: float = _parameter(0.8, "Milliseconds of a template before its peak")
-    ms_after: float = _parameter(1.4, "Milliseconds of a template after its peak")
-    template_radius_um: float = _parameter(100.0, "Channels of a template: those within this distance of its unit")
-    template_min_snr: float = _parameter(2.5, "Templates with a smaller peak-to-peak amplitude (in noise) are dropped")
-    matching_method: str = _parameter("wobble", "Template matching: wobble | tdc-peeler | circus-omp")
-    join_fragments: bool = _parameter(
-        True, "Join units that drift took apart: activity in turns, one refractory period, alike where one hands over"
-    )
-    min_template_norm: float = _parameter(
-        8.0,
-        "Units whose template has a smaller norm over time and channels, in units of noise, are dropped; "
-        "those under 10 stay only if they are distinct",
-    )
-    min_confidence: float = _parameter(
-        0.45,
-        "Units are dropped if, of the spikes that are most alike by features, fewer than this fraction are their own",
-    )
-    min_firing_rate: float = _parameter(0.1, "Units that fire less, in Hz, are dropped")
-    seed: int = _parameter(0, "Same seed, same spikes")
-    save_array: bool = _parameter(False, "Save peaks, features, labels and templates in the output folder")
-    debug: bool = _parameter(False, "As save_array, and keep every intermediate result")
+    stage: str
+    text: str
+    change: str  # when to change it
+    unit: str = ""
+    above: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    choices: str | tuple | None = None  # "module:NAME" is a dict, imported only when it is needed
+    pattern: str | None = None  # of a text
+    measure: Callable | None = None  # function that gives the number to which the bounds apply
+    form: str | None = None  # says what is allowed, where the other fields can't
+
+    def choose(self) -> tuple:
+        """Give the allowed choices, of which a registry may load PyTorch."""
+        if not isinstance(self.choices, str):
+            return self.choices or ()
+        module, name = self.choices.split(":")
+        return tuple(getattr(import_module(f"huidurep_sorter.{module}"), name))
+
+    def is_within(self, number) -> bool:
+        """Tell whether a number is within the bounds, which NaN never is."""
+        return (
+            (self.above is None or number > self.above)
+            and (self.at_least is None or number >= self.at_least)
+            and (self.at_most is None or number <= self.at_most)
+            and (self.below is None or number < self.below)
+        )
+
+    def bounds(self) -> str:
+        """Say the bounds in words."""
+        words = {"above": self.above, "of at least": self.at_least, "at most": self.at_most, "below": self.below}
+        return " and ".join(f"{word} {bound:.10g}" for word, bound in words.items() if bound is not None)
+
+
+def _parameter(default, **about):
+    return field(default=default, metadata={"about": About(**about)})
+
+
+def kinds_of(item) -> tuple:
+    """Give the types that a field allows."""
+    return get_args(item.type) or (item.type,)
+
+
+def make_plain(value, kinds):
+    """Turn NumPy's scalars into Python's, and a number into the one kind of number that is allowed."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if float not in kinds and int in kinds and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if int not in kinds and float in kinds and type(value) is int:
+        with suppress(OverflowError):  # too large a number stays what it is, and is refused by its bounds
+            return float(value)
+    return value
+
+
+def is_allowed(item, value) -> bool:
+    """Tell whether a field takes a plain value."""
+    about, kinds = item.metadata["about"], kinds_of(item)
+    if value is None or isinstance(value, bool):  # to Python a bool is an int
+        return type(value) in kinds and (about.choices is None or value is None or value in about.choose())
+    if not isinstance(value, kinds):
+        return False
+    if about.choices is not None:
+        return value in about.choose()
+    if about.measure is not None:
+        try:
+            return about.is_within(about.measure(value))
+        except Exception:  # SpikeInterface's parsers raise many kinds for what they can't read
+            return False
+    if isinstance(value, str):
+        return about.pattern is None or re.fullmatch(about.pattern, value) is not None
+    return about.is_within(value) if isinstance(value, (int, float)) else True
+
+
+def say_allowed(item) -> str:
+    """Say in words what a field takes, with its unit."""
+    about, kinds = item.metadata["about"], kinds_of(item)
+    if about.form is not None:
+        words = about.form
+    elif about.choices is not None:
+        words = "one of " + ", ".join(repr(choice) for choice in about.choose())
+    elif bool in kinds:
+        words = "True or False"
+    else:
+        words = f"a {'number' if float in kinds else 'whole number'} {about.bounds()}"
+    return words + (f" ({about.unit})" if about.unit else "") + (", or None" if NoneType in kinds else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """Base of tables of parameters: dataclasses whose fields say what is allowed."""
+
+    def __post_init__(self):
+        for item in fields(self):
+            object.__setattr__(self, item.name, make_plain(getattr(self, item.name), kinds_of(item)))
 
     @classmethod
     def defaults(cls) -> dict:
-        """Name to default value."""
-        return {f.name: f.default for f in fields(cls)}
+        """Give the default of each parameter."""
+        return {item.name: item.default for item in fields(cls)}
 
     @classmethod
     def descriptions(cls) -> dict:
-        """Name to description."""
-        return {f.name: f.metadata["description"] for f in fields(cls)}
+        """Say in one line what each parameter is and what it takes."""
+        return {item.name: f"{item.metadata['about'].text}; {say_allowed(item)}" for item in fields(cls)}
 
     @classmethod
-    def from_dict(cls, parameters: dict) -> "SortingParameters":
+    def refuse_unknown(cls, names):
+        """Raise ValueError for a name that is none of a parameter."""
+        unknown = sorted(set(names) - set(cls.defaults()), key=str)
+        if unknown and unknown[0] in RENAMED:
+            raise ValueError(f"unknown parameter {unknown[0]!r}: it is called {RENAMED[unknown[0]]!r} now")
+        if unknown:
+            raise ValueError(f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(cls.defaults())}")
+
+    @classmethod
+    def from_dict(cls, parameters: dict):
         """Build from a dict and check.
 
         Raises
@@ -86,68 +155,431 @@ class SortingParameters:
         ValueError
             If a name is unknown or a value isn't allowed.
         """
-        unknown = sorted(set(parameters) - set(cls.defaults()))
-        if unknown:
-            raise ValueError(f"unknown parameter {unknown[0]!r}; the parameters are {sorted(cls.defaults())}")
+        cls.refuse_unknown(parameters)
         built = cls(**parameters)
         built.check()
         return built
 
     def check(self):
         """Raise ValueError, naming the parameter, for a value that isn't allowed."""
-        for name, allowed in _CHOICES.items():
-            if not any(getattr(self, name) is a or getattr(self, name) == a for a in allowed):
-                raise ValueError(f"{name} must be one of {list(allowed)}, not {getattr(self, name)!r}")
-        for name in _BOOLEANS:
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
-        for name in _POSITIVE:
-            _check_number(name, getattr(self, name), above_zero=True)
-        for name in _NOT_NEGATIVE:
-            _check_number(name, getattr(self, name), above_zero=False)
-        for name in _INTEGERS:
-            if int(getattr(self, name)) != getattr(self, name):
-                raise ValueError(f"{name} must be an integer, not {getattr(self, name)!r}")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not is_allowed(item, value):
+                raise ValueError(f"{item.name} must be {say_allowed(item)}, not {reprlib.repr(value)}")
+        self.check_together()
+
+    def check_together(self):
+        """Raise ValueError for values that are allowed, but not together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SortingParameters(Checked):
+    """What a user may choose, in the order of the stages; `docs/parameters.md` explains each."""
+
+    apply_preprocessing: bool = _parameter(
+        True,
+        stage="preprocessing",
+        text="Band-pass filter, reference and whiten the traces",
+        change="Turn it off for a recording that is filtered and whitened already, with traces in units of noise.",
+    )
+    freq_min: float = _parameter(
+        150.0,
+        stage="preprocessing",
+        text="Low edge of the pass band",
+        change="Raise it where slow waves disturb the detection. The shipped encoders learned on the default band.",
+        unit="Hz",
+        at_least=LEAST_FREQ_MIN,
+        at_most=10_000.0,
+    )
+    freq_max: float = _parameter(
+        7000.0,
+        stage="preprocessing",
+        text="High edge of the pass band; at most 45 % of the sampling frequency is used",
+        change="Lower it where noise of high frequency covers the spikes. "
+        "The shipped encoders learned on the default band.",
+        unit="Hz",
+        above=LEAST_FREQ_MIN,
+        at_most=100_000.0,
+    )
+    whitening_radius_um: float = _parameter(
+        100.0,
+        stage="preprocessing",
+        text="Each channel is whitened with the channels within this distance",
+        change="Raise it for a probe whose contacts are far apart, so that each has some neighbours.",
+        unit="um",
+        above=0.0,
+        at_most=100_000.0,
+    )
+    cache_preprocessing_mode: str = _parameter(
+        "auto",
+        stage="preprocessing",
+        text="Where preprocessed traces are kept while the sorter runs",
+        change="Take 'folder' where memory is short and the disk is fast, 'no-cache' where neither has room. "
+        "'auto' looks for memory first, then for a disk.",
+        choices=("auto", "memory", "folder", "zarr", "no-cache"),
+    )
+    apply_motion_correction: bool | str = _parameter(
+        "auto",
+        stage="motion",
+        text="Correct the motion of the tissue; 'auto' measures it and corrects it where it is there and can be",
+        change="Take False if you corrected motion yourself, True if you see drift that 'auto' left alone.",
+        choices=("auto", True, False),
+    )
+    detection_method: str = _parameter(
+        "matched_filtering",
+        stage="detection",
+        text="How peaks are found",
+        change="Take 'locally_exclusive', a plain threshold, to save time where spikes are large.",
+        choices="spikes.detection:DETECTORS",
+    )
+    peak_sign: str = _parameter(
+        "neg",
+        stage="detection",
+        text="Sign of the peaks",
+        change="Take 'both' where you expect large positive spikes too, as of axons. "
+        "Take 'pos' for a recording of inverted sign.",
+        choices=("neg", "pos", "both"),
+    )
+    detect_threshold: float = _parameter(
+        5.0,
+        stage="detection",
+        text="Smallest peak that is detected",
+        change="Lower it to find smaller units, at the price of more time and of more units that are mixed. "
+        "Raise it where there are many false units.",
+        unit="units of noise",
+        above=0.0,
+        at_most=1000.0,
+    )
+    detection_radius_um: float = _parameter(
+        50.0,
+        stage="detection",
+        text="One peak at a time is detected within this distance",
+        change="Raise it for a probe whose contacts are far apart, if spikes are seen on several of them.",
+        unit="um",
+        at_least=0.0,
+        at_most=100_000.0,
+    )
+    n_peaks_per_channel: int = _parameter(
+        1500,
+        stage="detection",
+        text="At most this many peaks of each channel are represented and clustered",
+        change="Raise it for long recordings in which units that fire rarely are missed. Lower it to save time.",
+        at_least=1,
+        at_most=100_000_000,
+    )
+    features: str = _parameter(
+        "huidurep",
+        stage="features",
+        text="How spikes are represented: by the encoder, or by an SVD of each channel",
+        change="Take 'svd' to see what the encoder changes.",
+        choices="spikes.features:FEATURES",
+    )
+    weights: str | Path | None = _parameter(
+        None,
+        stage="features",
+        text="Weights of the encoder; None takes the default",
+        change="Name the file of an encoder that you trained with `huidurep pretrain`.",
+        form="a name of shipped weights, or the path of a file",
+    )
+    torch_device: str = _parameter(
+        "auto",
+        stage="features",
+        text="Where the encoder runs; 'auto' takes a GPU where there is one",
+        change="Take 'cpu' where the GPU is busy, or 'cuda:1' to choose one of several.",
+        pattern=r"auto|cpu|mps|cuda(:[0-9]+)?",
+        form="'auto', 'cpu', 'cuda', 'cuda:N' (N is a number) or 'mps'",
+    )
+    batch_size: int | None = _parameter(
+        None,
+        stage="features",
+        text="How many spikes are on the device at once; None chooses by device",
+        change="Lower it where the memory of the GPU is too small.",
+        at_least=1,
+        at_most=10_000_000,
+    )
+    clustering_method: str = _parameter(
+        "isosplit",
+        stage="clustering",
+        text="How spikes are clustered",
+        change="Take another to compare. None of them was better in our experiments.",
+        choices="spikes.clustering:CLUSTERERS",
+    )
+    min_cluster_size: int = _parameter(
+        20,
+        stage="clustering",
+        text="Fewest spikes of a cluster",
+        change="Lower it for short recordings in which units that fire rarely are missed.",
+        at_least=2,
+        at_most=1_000_000,
+    )
+    merge_max_difference: float = _parameter(
+        0.4,
+        stage="clustering",
+        text="Clusters become one unit if their templates differ by less than this fraction of their norm",
+        change="Lower it where different neurons end in one unit, raise it where one neuron ends in several.",
+        at_least=0.0,
+        at_most=1.0,
+    )
+    ms_before: float = _parameter(
+        0.8,
+        stage="templates",
+        text="Length of a template before its peak",
+        change="Raise it for slow spikes.",
+        unit="ms",
+        at_least=LEAST_MS,
+        at_most=20.0,
+    )
+    ms_after: float = _parameter(
+        1.4,
+        stage="templates",
+        text="Length of a template after its peak",
+        change="Raise it for slow spikes.",
+        unit="ms",
+        at_least=LEAST_MS,
+        at_most=20.0,
+    )
+    template_radius_um: float = _parameter(
+        100.0,
+        stage="templates",
+        text="A template has the channels within this distance of its unit",
+        change="Raise it where spikes are seen on contacts farther away. Lower it to save time on dense probes.",
+        unit="um",
+        at_least=10.0,  # with less, a template may have no channel at all
+        at_most=100_000.0,
+    )
+    template_min_snr: float = _parameter(
+        2.5,
+        stage="templates",
+        text="Templates with a smaller peak-to-peak amplitude are dropped before matching",
+        change="Raise it where many units are small and look like noise.",
+        unit="units of noise",
+        at_least=0.0,
+        at_most=1000.0,
+    )
+    matching_method: str = _parameter(
+        "wobble",
+        stage="matching",
+        text="How templates are matched to the traces",
+        change="Take another to compare. 'wobble' was the best in our experiments.",
+        choices="templates.matching:MATCHERS",
+    )
+    merge_temporal_splits: bool = _parameter(
+        True,
+        stage="curation",
+        text="Merge units that drift took apart: active in turns, one refractory period, alike where one hands over",
+        change="Turn it off where similar neurons are active at different times, as place cells may be.",
+    )
+    min_template_norm: float = _parameter(
+        8.0,
+        stage="curation",
+        text="Units whose template has a smaller norm over time and channels are dropped; "
+        "those under 10 stay only if they are distinct",
+        change="Raise it to keep only large units. Lower it to see small ones, of which more are mixed.",
+        unit="units of noise",
+        at_least=0.0,
+        at_most=10_000.0,
+    )
+    min_nn_hit_rate: float = _parameter(
+        0.45,
+        stage="curation",
+        text="Units are dropped if a smaller fraction of the spikes nearest to theirs, by features, is their own",
+        change="Raise it to keep only units that are well apart from others. Lower it to curate by hand.",
+        at_least=0.0,
+        at_most=1.0,
+    )
+    min_firing_rate: float = _parameter(
+        0.1,
+        stage="curation",
+        text="Units that fire less are dropped",
+        change="Lower it where neurons that fire rarely matter, in long recordings above all.",
+        unit="Hz",
+        at_least=0.0,
+        at_most=1000.0,
+    )
+    seed: int = _parameter(
+        0,
+        stage="run",
+        text="Same seed, same spikes",
+        change="Change it to see how much of a result is by chance.",
+        at_least=0,
+        below=2**32,  # what NumPy and scikit-learn take
+    )
+    save_array: bool = _parameter(
+        False,
+        stage="run",
+        text="Save peaks, features, labels and templates in the output folder",
+        change="Turn it on to look at the steps of a sorting.",
+    )
+    debug: bool = _parameter(
+        False,
+        stage="run",
+        text="As save_array, and keep every intermediate result",
+        change="Turn it on to find out why a sorting is wrong.",
+    )
+
+    def check_together(self):
+        """Raise ValueError for an empty pass band, and for templates shorter than what tdc-peeler compares."""
         if self.freq_min >= self.freq_max:
-            raise ValueError(f"freq_min ({self.freq_min:g}) must be below freq_max ({self.freq_max:g})")
-        if self.batch_size is not None:
-            _check_number("batch_size", self.batch_size, above_zero=True)
+            raise ValueError(f"freq_min ({self.freq_min:g} Hz) must be below freq_max ({self.freq_max:g} Hz)")
+        for name, least in TDC_PEELER_MS.items() if self.matching_method == "tdc-peeler" else ():
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"{name} must be at least {least:g} ms with matching_method 'tdc-peeler', "
+                    f"not {getattr(self, name):g} ms"
+                )
 
 
-_CHOICES = {
-    "apply_motion_correction": MOTION_CHOICES,
-    "cache_preprocessing_mode": CACHE_MODES,
-    "peak_sign": PEAK_SIGNS,
-    "detection_method": DETECTION_METHODS,
-    "features": FEATURES,
-    "clustering_method": CLUSTERING_METHODS,
-    "matching_method": MATCHING_METHODS,
-}
-_BOOLEANS = ("apply_preprocessing", "join_fragments", "save_array", "debug")
-_POSITIVE = (
-    "freq_min",
-    "freq_max",
-    "whitening_radius_um",
-    "detect_threshold",
-    "n_peaks_per_channel",
-    "min_cluster_size",
-    "ms_before",
-    "ms_after",
-    "template_radius_um",
-)
-_NOT_NEGATIVE = (
-    "detection_radius_um",
-    "merge_max_difference",
-    "template_min_snr",
-    "min_template_norm",
-    "min_confidence",
-    "min_firing_rate",
-    "seed",
-)
-_INTEGERS = ("n_peaks_per_channel", "min_cluster_size", "seed")
+def _count_milliseconds(chunk_duration):
+    clock = SimpleNamespace(get_sampling_frequency=lambda: 1000.0)
+    return chunk_duration_to_chunk_size(chunk_duration, clock)
 
 
-def _check_number(name, value, above_zero):
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or value != value or value < 0 or (above_zero and value == 0):
-        raise ValueError(f"{name} must be a number {'above' if above_zero else 'of at least'} 0, not {value!r}")
+def _count_processes(n_jobs):
+    return fix_job_kwargs({"n_jobs": n_jobs})["n_jobs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobKwargs(Checked):
+    """SpikeInterface's job kwargs; None is SpikeInterface's global choice."""
+
+    n_jobs: int | float | None = _parameter(
+        None,
+        stage="job_kwargs",
+        text="Number of processes",
+        change="Raise it on a machine with many idle cores and enough memory.",
+        measure=_count_processes,
+        at_least=1,
+        form="a number other than 0; -1 is all cores, and a number with a point, up to 1.0, is a fraction of them",
+    )
+    chunk_duration: str | float | None = _parameter(
+        None,
+        stage="job_kwargs",
+        text="Length of the pieces in which traces are read",
+        change="Lower it where memory is short.",
+        measure=_count_milliseconds,
+        at_least=1,
+        form="a time such as '1s', '500ms' or 1.0 (in seconds), at least 1 ms",
+    )
+    chunk_size: int | None = _parameter(
+        None,
+        stage="job_kwargs",
+        text="The same in samples",
+        change="Give it instead of chunk_duration.",
+        at_least=1,
+    )
+    chunk_memory: str | None = _parameter(
+        None,
+        stage="job_kwargs",
+        text="The same in memory of each process",
+        change="Give it instead of chunk_duration.",
+        measure=convert_string_to_bytes,
+        at_least=1,
+        form="an amount of memory such as '500M' or '2Gi'",
+    )
+    total_memory: str | None = _parameter(
+        None,
+        stage="job_kwargs",
+        text="The same in memory of all processes",
+        change="Give it instead of chunk_duration.",
+        measure=convert_string_to_bytes,
+        at_least=1,
+        form="an amount of memory such as '500M' or '2Gi'",
+    )
+    pool_engine: str | None = _parameter(
+        None,
+        stage="job_kwargs",
+        text="What runs the jobs",
+        change="Take 'thread' where processes can't be started.",
+        choices=("process", "thread"),
+    )
+    mp_context: str | None = _parameter(
+        None,
+        stage="job_kwargs",
+        text="How processes are started",
+        change="Take 'spawn' where forked processes hang.",
+        choices=tuple(sorted(get_all_start_methods())),  # those of this machine
+        form="'fork', 'spawn' or 'forkserver', where the operating system has it",
+    )
+    max_threads_per_worker: int | None = _parameter(
+        None,
+        stage="job_kwargs",
+        text="Number of threads of each process",
+        change="Raise it where there are fewer processes than cores.",
+        at_least=1,
+    )
+    progress_bar: bool | None = _parameter(
+        None,
+        stage="job_kwargs",
+        text="Taken from `verbose` instead",
+        change="Never: `verbose=True` shows progress bars.",
+    )
+
+    def check_together(self):
+        """Raise ValueError where the size of chunks is given twice."""
+        given = [name for name in CHUNK_NAMES if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} say the same thing: give one of them")
+
+
+def read_job_kwargs(job_kwargs) -> dict:
+    """Check SpikeInterface's job kwargs.
+
+    Parameters
+    ----------
+    job_kwargs : dict or None
+
+    Returns
+    -------
+    job_kwargs : dict
+        Those that aren't None, as plain values.
+
+    Raises
+    ------
+    ValueError
+        If it is no dict, if a name is none of SpikeInterface's, or if a value isn't allowed.
+    """
+    if not isinstance(job_kwargs, dict | None):
+        raise ValueError(f"job_kwargs must be a dict such as dict(n_jobs=2), not {reprlib.repr(job_kwargs)}")
+    try:
+        checked = JobKwargs.from_dict(job_kwargs or {})
+    except ValueError as error:
+        raise ValueError(f"job_kwargs: {error}") from None
+    return {name: getattr(checked, name) for name in job_kwargs or {} if getattr(checked, name) is not None}
+
+
+def by_stage(*tables) -> dict:
+    """Group the fields of tables by their stage, in order."""
+    stages: dict[str, list] = {}
+    for item in (item for table in tables for item in fields(table)):
+        stages.setdefault(item.metadata["about"].stage, []).append(item)
+    return stages
+
+
+def as_markdown() -> str:
+    """Write the page `docs/parameters.md`."""
+    lines = [
+        "# Parameters",
+        "",
+        "Written from the fields in `src/huidurep_sorter/parameters.py`; write it anew with",
+        "`python -c 'from huidurep_sorter.parameters import as_markdown; print(as_markdown())' > docs/parameters.md`.",
+        "",
+        "The defaults suit most recordings. Each parameter says when another value helps. Give parameters to",
+        '`run_sorter("huidurep", recording, detect_threshold=5.5)`, as options to `huidurep sort` '
+        "(`--detect-threshold 5.5`),",
+        "or in a YAML or JSON file (`--params`). The last section is the dict `job_kwargs`, as in "
+        "`job_kwargs=dict(n_jobs=4)`;",
+        "the result doesn't depend on it.",
+    ]
+    for stage, items in by_stage(SortingParameters, JobKwargs).items():
+        lines += ["", f"## {stage.capitalize() if stage != 'job_kwargs' else '`job_kwargs`'}", ""]
+        lines += [_as_entry(item) for item in items]
+    return "\n".join(lines)
+
+
+def _as_entry(item):
+    about = item.metadata["about"]
+    unit = f" {about.unit}" if about.unit else ""
+    return (
+        f"- **`{item.name}`** (default `{item.default!r}`{unit}): {about.text}. Takes {say_allowed(item)}. "
+        f"*When to change it:* {about.change}"
+    )

@@ -1,20 +1,26 @@
 """HuiduRep as a SpikeInterface sorter: the class that `run_sorter("huidurep", recording)` drives."""
 
-import json
 import logging
 import platform
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+import spikeinterface
+from spikeinterface.core import NumpySorting, fix_job_kwargs, load
 from spikeinterface.core.core_tools import check_json
+from spikeinterface.core.job_tools import ensure_chunk_size
 from spikeinterface.sorters.basesorter import BaseSorter
 
-from .parameters import SortingParameters
+from huidurep_sorter.__about__ import __version__
+from huidurep_sorter.parameters import SortingParameters, read_job_kwargs
 
-logger = logging.getLogger("huidurep_sorter")
+logger = logging.getLogger(__name__)
+package_logger = logging.getLogger("huidurep_sorter")  # the parent of every module's logger
 
 REQUIRED_MODULES = ("torch", "safetensors", "scipy", "sklearn", "numba", "networkx", "hdbscan", "pandas")
 
@@ -35,9 +41,6 @@ class HuidurepSorter(BaseSorter):
     handle_multi_segment = True
 
     _default_params = SortingParameters.defaults() | {"job_kwargs": {}}
-    _params_description = SortingParameters.descriptions() | {
-        "job_kwargs": "SpikeInterface's n_jobs, chunk_duration, ... ; the result doesn't depend on them"
-    }
 
     sorter_description = """HuiduRep represents each spike by an encoder that was trained by contrasting and
     denoising extracellular spikes, and sorts those representations: detection, embedding,
@@ -51,9 +54,20 @@ class HuidurepSorter(BaseSorter):
 
     @classmethod
     def get_sorter_version(cls):
-        from huidurep_sorter import __version__
-
         return __version__
+
+    @classmethod
+    def params_description(cls):
+        """Describe each parameter; made when asked for, since the names of methods are read from their modules."""
+        return SortingParameters.descriptions() | {
+            "job_kwargs": "SpikeInterface's n_jobs, chunk_duration, ... ; the result doesn't depend on them"
+        }
+
+    @classmethod
+    def set_params_to_folder(cls, recording, output_folder, new_params, verbose):
+        """Refuse unknown names with a hint where they were renamed; SpikeInterface would only list all names."""
+        SortingParameters.refuse_unknown(set(new_params) - {"job_kwargs"})
+        return super().set_params_to_folder(recording, output_folder, new_params, verbose)
 
     @classmethod
     def _check_apply_filter_in_params(cls, params):
@@ -70,15 +84,15 @@ class HuidurepSorter(BaseSorter):
         FileNotFoundError
             If there are no such weights.
         """
-        from .traces.checks import check_recording
+        from huidurep_sorter.traces.checks import check_recording
 
-        if params["weights"] is not None and Path(params["weights"]).is_file():
-            params["weights"] = Path(params["weights"]).absolute()  # workers may run in another folder
-        params = json.loads(json.dumps(check_json(params)))  # what the sorter will read
-        parameters, _ = split_params(params)
+        parameters, job_kwargs = split_params(params)
+        if parameters.weights is not None and Path(parameters.weights).is_file():
+            parameters = replace(parameters, weights=Path(parameters.weights).absolute())  # workers run elsewhere
         check_encoder(parameters)
         check_recording(recording, parameters)
-        return params
+        check_chunks(recording, job_kwargs)
+        return check_json(asdict(parameters) | {"job_kwargs": job_kwargs})
 
     @classmethod
     def _setup_recording(cls, recording, sorter_output_folder, params, verbose):
@@ -86,8 +100,8 @@ class HuidurepSorter(BaseSorter):
 
     @classmethod
     def _run_from_folder(cls, sorter_output_folder, params, verbose):
-        from .pipeline import sort_recording
-        from .traces.checks import prepare_recording
+        from huidurep_sorter.pipeline import sort_recording
+        from huidurep_sorter.traces.checks import prepare_recording
 
         parameters, job_kwargs = split_params(params)
         with log_to_file(sorter_output_folder / f"{cls.sorter_name}.log", verbose):
@@ -108,47 +122,47 @@ class HuidurepSorter(BaseSorter):
 
     @classmethod
     def _get_result_from_folder(cls, sorter_output_folder):
-        from spikeinterface.core import load
-
-        sorting = load(sorter_output_folder / "sorting")
-        return sorting if len(sorting.unit_ids) else with_integer_ids(sorting)
+        return copy_to_memory(load(sorter_output_folder / "sorting"))
 
 
 def split_params(params):
-    """Checked `SortingParameters`, and the job kwargs (a dict), from the one dict of SpikeInterface."""
-    from spikeinterface.core import fix_job_kwargs
-
+    """Check `SortingParameters` and the job kwargs (a dict), which SpikeInterface has in one dict."""
     params = dict(params)
-    job_kwargs = params.pop("job_kwargs", None) or {}
-    if not isinstance(job_kwargs, dict):
-        raise ValueError(f"job_kwargs must be a dict such as dict(n_jobs=2), not {job_kwargs!r}")
-    try:
-        fix_job_kwargs(job_kwargs)
-    except (AssertionError, TypeError, ValueError) as error:
-        raise ValueError(f"job_kwargs: {error}") from None
+    job_kwargs = read_job_kwargs(params.pop("job_kwargs", None))
     return SortingParameters.from_dict(params), job_kwargs
+
+
+def check_chunks(recording, job_kwargs):
+    """Raise where one sample of all channels doesn't fit in the memory that the job kwargs give to a chunk."""
+    if ensure_chunk_size(recording.astype("float32"), **fix_job_kwargs(job_kwargs)) < 1:
+        raise ValueError("job_kwargs: chunk_memory or total_memory is under one sample of all channels: give more")
 
 
 def check_encoder(parameters):
     """Raise where the device or the weights that the parameters name aren't there."""
-    from .encoder.checkpoints import choose_device, load_encoder
+    from huidurep_sorter.encoder.checkpoints import choose_device, load_encoder
 
     choose_device(parameters.torch_device)
     if parameters.features == "huidurep":
         load_encoder(parameters.weights, device="cpu")
 
 
-def with_integer_ids(empty_sorting):
-    """A sorting without units, whose ids SpikeInterface's comparisons accept: loading makes them floats."""
-    import numpy as np
-    from spikeinterface.core import NumpySorting
+def copy_to_memory(sorting) -> NumpySorting:
+    """Copy a sorting with its properties and all its segments, so that it needs no folder.
 
-    from .pipeline import add_silent_segments
+    Ids of an empty sorting become integers, as SpikeInterface's comparisons ask for: loading makes them floats.
+    """
+    unit_ids = sorting.unit_ids if len(sorting.unit_ids) else np.array([], dtype="int64")
+    copied = NumpySorting(np.array(sorting.to_spike_vector()), sorting.sampling_frequency, unit_ids)
+    sorting.copy_metadata(copied)
+    if copied.get_num_segments() < sorting.get_num_segments():
+        from huidurep_sorter.pipeline import add_silent_segments
 
-    spikes = empty_sorting.to_spike_vector()
-    sorting = NumpySorting(spikes, empty_sorting.sampling_frequency, np.array([], dtype="int64"))
-    add_silent_segments(sorting, empty_sorting.get_num_segments())
-    return sorting
+        add_silent_segments(copied, sorting.get_num_segments())
+    return copied
+
+
+with_integer_ids = copy_to_memory  # the name by which the benchmark knows it
 
 
 def save_whole(sorting, folder):
@@ -161,13 +175,10 @@ def save_whole(sorting, folder):
 
 
 def log_circumstances(recording, parameters):
-    """What a reader of the log needs to know before the first stage."""
-    import spikeinterface
+    """Log what a reader needs to know before the first stage."""
     import torch
 
-    from huidurep_sorter import __version__
-
-    from .encoder.checkpoints import choose_device
+    from huidurep_sorter.encoder.checkpoints import choose_device
 
     device = choose_device(parameters.torch_device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
@@ -191,10 +202,10 @@ def log_to_file(path, verbose=False):
     handlers[1].setFormatter(logging.Formatter("huidurep: %(message)s"))
     handlers[1].addFilter(lambda record: not record.exc_info)  # the error itself goes up to the caller
     handlers[1].setLevel(logging.INFO if verbose else logging.WARNING)
-    level = logger.level
-    logger.setLevel(logging.INFO)
+    level = package_logger.level
+    package_logger.setLevel(logging.INFO)
     for handler in handlers:
-        logger.addHandler(handler)
+        package_logger.addHandler(handler)
     try:
         yield
     except Exception:
@@ -202,6 +213,6 @@ def log_to_file(path, verbose=False):
         raise
     finally:
         for handler in handlers:
-            logger.removeHandler(handler)
+            package_logger.removeHandler(handler)
             handler.close()
-        logger.setLevel(level)
+        package_logger.setLevel(level)

@@ -1,18 +1,23 @@
 """The command line: exit codes that a script can trust, and one line on stderr."""
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import fields
+from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from spikeinterface.core import NumpyRecording, load
+from probeinterface import write_probeinterface
+from spikeinterface.core import NumpyRecording, NumpySorting, load
 from spikeinterface.sorters import read_sorter_folder
 
 from huidurep_sorter import __version__
 from huidurep_sorter.cli.main import main, one_line
-from huidurep_sorter.cli.sort import plain_value
-from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.cli.sort import read_value
+from huidurep_sorter.parameters import SortingParameters, by_stage
 
 
 @pytest.fixture
@@ -23,23 +28,15 @@ def source(tetrode):
 @pytest.fixture
 def spy(monkeypatch):
     """Stands in for the pipeline: one unit of two spikes; remembers what it was asked."""
-    from spikeinterface.core import NumpySorting
-
     seen = {}
 
     def sort_recording(recording, parameters, **kwargs):
         seen.update(recording=recording, parameters=parameters, **kwargs)
-        return NumpySorting.from_unit_dict([{"0": np_array([500, 900])}], recording.sampling_frequency)
+        return NumpySorting.from_unit_dict([{"0": np.array([500, 900])}], recording.sampling_frequency)
 
     monkeypatch.setattr("huidurep_sorter.pipeline.sort_recording", sort_recording)
     monkeypatch.setattr("huidurep_sorter.sorter.check_encoder", lambda parameters: None)
     return seen
-
-
-def np_array(values):
-    import numpy as np
-
-    return np.array(values)
 
 
 def fails(capsys, code, *args):
@@ -88,7 +85,7 @@ def _other(name):
         "matching_method": "circus-omp",
     }
     default = SortingParameters.defaults()[name]
-    return others.get(name) or str(default + 1)
+    return others.get(name) or str(default + (1 if type(default) is int else 0.1))
 
 
 def test_options_override_the_file_and_jobs_are_passed(source, tmp_path, spy):
@@ -128,6 +125,16 @@ def test_options_override_the_file_and_jobs_are_passed(source, tmp_path, spy):
         (["--probe", "nothing.json"], "doesn't exist"),
         (["--weights", "nothing"], "no weights 'nothing'"),
         (["--n-jobs", "two"], "invalid int value"),
+        (["--n-jobs", "0"], "job_kwargs: n_jobs must be"),
+        (["--seed", "1.5"], "invalid int value"),
+        (["--seed", "4294967296"], "seed must be"),
+        (["--batch-size", "1e3"], "batch_size must be a whole number"),
+        (["--batch-size", "yes"], "batch_size must be a whole number"),
+        (["--torch-device", "meta"], "torch_device must be"),
+        (["--apply-motion-correction", "maybe"], "apply_motion_correction must be one of"),
+        (["--apply-motion-correction", "1"], "apply_motion_correction must be one of"),
+        (["--apply-motion-correction", "["], "apply_motion_correction must be one of"),
+        (["--join-fragments"], "unrecognized arguments"),
     ],
 )
 def test_bad_options(source, tmp_path, capsys, args, message):
@@ -143,7 +150,12 @@ def test_bad_input(source, tmp_path, capsys, tetrode):
     assert "--probe" in fails(capsys, 2, "sort", tmp_path / "bare", "-o", tmp_path / "o")
     (tmp_path / "p.yaml").write_text("no_such: 1")
     line = fails(capsys, 2, "sort", source, "-o", tmp_path / "o", "--params", tmp_path / "p.yaml")
-    assert "unknown parameter 'no_such'" in line
+    assert "unknown parameter 'no_such'" in line and "p.yaml" in line
+    (tmp_path / "p.yaml").write_text("min_confidence: 0.5")
+    line = fails(capsys, 2, "sort", source, "-o", tmp_path / "o", "--params", tmp_path / "p.yaml")
+    assert "it is called 'min_nn_hit_rate' now" in line
+    (tmp_path / "p.yaml").write_text("job_kwargs: {chunk_duration: abc}")
+    assert "chunk_duration" in fails(capsys, 2, "sort", source, "-o", tmp_path / "o", "--params", tmp_path / "p.yaml")
     assert "-o" in fails(capsys, 2, "sort", source)
 
 
@@ -183,8 +195,6 @@ def test_interrupt_is_130(source, tmp_path, monkeypatch, capsys):
 
 
 def test_binary_options(tetrode, tmp_path, spy):
-    from probeinterface import write_probeinterface
-
     tetrode[0].get_traces().tofile(tmp_path / "t.raw")
     write_probeinterface(tmp_path / "p.json", tetrode[0].get_probe())
     described = ["--sampling-frequency", "25000", "--num-channels", "4", "--dtype", "float32"]
@@ -203,11 +213,55 @@ def test_console_script_and_help():
 
 
 def test_small_helpers():
-    assert [plain_value(v) for v in ("true", "False", "none", "64", "cuda:1")] == [
-        True,
-        False,
-        None,
-        64,
-        "cuda:1",
-    ]
     assert one_line(ValueError("a\n  b")) == "a b" and one_line(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "text", "value"),
+    [
+        ((bool, str), "true", True),
+        ((bool, str), "no", False),
+        ((bool, str), "auto", "auto"),
+        ((bool, str), "1", "1"),  # to be refused as what it was, not taken for True
+        ((str,), "no", "no"),
+        ((str,), "1", "1"),
+        ((str,), "null", "null"),
+        ((str,), "cuda:1", "cuda:1"),
+        ((str, Path, type(None)), "none", None),
+        ((str, Path, type(None)), "null", None),
+        ((str, Path, type(None)), "2024-01-01", "2024-01-01"),
+        ((str, Path, type(None)), "C:\\weights: mine.pt", "C:\\weights: mine.pt"),
+        ((int, type(None)), "64", 64),
+        ((int, type(None)), "None", None),
+        ((int, type(None)), "64.5", "64.5"),
+        ((int, type(None)), "1e3", "1e3"),
+        ((int, type(None)), "[", "["),
+    ],
+)
+def test_a_value_is_of_a_type_that_the_parameter_takes_or_the_text(kinds, text, value):
+    found = read_value(kinds, text)
+    assert found == value and type(found) is type(value)
+
+
+def test_help_groups_parameters_by_stage_with_what_they_take(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "10000")
+    with pytest.raises(SystemExit, match="0"):
+        main(["sort", "--help"])
+    text = capsys.readouterr().out
+    starts = [text.index(f"parameters: {stage}:") for stage in by_stage(SortingParameters)]
+    assert starts == sorted(starts)
+    for item in fields(SortingParameters):
+        option, about = "--" + item.name.replace("_", "-"), item.metadata["about"]
+        (entry,) = [entry for entry in re.split("\n(?=  -)", text) if re.match(f"  {option}[ ,]", entry)]
+        assert about.text in entry and about.unit in entry and f"(default: {item.default})" in entry
+    assert "a number above 0 and at most 1000 (units of noise) (default: 5.0)" in text
+    assert "one of 'matched_filtering', 'locally_exclusive'" in text and "at most 45 % of" in text
+
+
+def test_help_of_the_command_loads_nothing_heavy():
+    code = (
+        "import sys; from huidurep_sorter.cli.main import build_parser; build_parser().format_help(); "
+        "heavy = {'torch', 'sklearn', 'hdbscan', 'neo', 'huidurep_sorter.spikes', 'huidurep_sorter.templates'}; "
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

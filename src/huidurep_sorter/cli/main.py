@@ -11,7 +11,10 @@ import sys
 import warnings
 from importlib import import_module
 
+from huidurep_sorter.__about__ import __version__
+
 COMMANDS = ("demo", "sort", "pretrain", "benchmark")
+EXIT_CODES = "0 done; 1 the sorting failed; 2 bad command line, parameters or recording; 130 interrupted"
 
 
 class UsageError(Exception):
@@ -26,9 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser():
-    """The parser of `huidurep` with all its subcommands."""
-    from huidurep_sorter import __version__
-
+    """Build the parser of `huidurep` with all its subcommands."""
     parser = Parser(prog="huidurep", description="HuiduRep spike sorter.", epilog="exit codes: " + EXIT_CODES)
     parser.add_argument("--version", action="version", version=f"huidurep-sorter {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -39,11 +40,8 @@ def build_parser():
     return parser
 
 
-EXIT_CODES = "0 done; 1 the sorting failed; 2 bad command line, parameters or recording; 130 interrupted"
-
-
 def main(argv=None):
-    """Run the command line; returns the exit code."""
+    """Run the command line, and return the exit code."""
     arguments = build_parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
@@ -61,7 +59,7 @@ def main(argv=None):
 
 
 def one_line(error):
-    """The message of an error on one line; of SpikeInterface's sorting error the line that says why."""
+    """Give the message of an error on one line; of SpikeInterface's sorting error the line that says why."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines and lines[0].startswith("Spike sorting error trace"):
         lines = [line for line in lines if not line.startswith("Spike sorting failed")][-1:]

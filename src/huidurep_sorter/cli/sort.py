@@ -2,18 +2,41 @@
 
 import argparse
 import shutil
-from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
+import yaml
+from spikeinterface.core import create_sorting_analyzer
+from spikeinterface.sorters import run_sorter
+
 from huidurep_sorter.cli.main import EXIT_CODES, UsageError
-from huidurep_sorter.cli.reading import FORMATS
-from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.cli.reading import FORMATS, read_recording
+from huidurep_sorter.parameters import SortingParameters, by_stage, kinds_of, say_allowed
+from huidurep_sorter.sorter import HuidurepSorter
+
+
+class HelpOnParameters(argparse.HelpFormatter):
+    """Adds to the help of a parameter what it takes, and its default.
+
+    It does so when help is shown, not when options are made: names of methods come from modules that load PyTorch.
+    """
+
+    def _get_help_string(self, action):
+        item = getattr(action, "parameter", None)
+        if item is None:
+            return action.help
+        takes = "" if bool in kinds_of(item) and isinstance(item.default, bool) else f"; {say_allowed(item)}"
+        return f"{action.help}{takes} (default: {item.default})".replace("%", "%%")
 
 
 def add_command(subparsers):
     """Add `sort`, with an option for every parameter of the sorter."""
     parser = subparsers.add_parser(
-        "sort", help="sort a recording", description="Sort a recording.", epilog="exit codes: " + EXIT_CODES
+        "sort",
+        help="sort a recording",
+        description="Sort a recording.",
+        epilog="exit codes: " + EXIT_CODES,
+        formatter_class=HelpOnParameters,
     )
     parser.add_argument("path", type=Path, help="recording: a file or a folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to make")
@@ -32,39 +55,43 @@ def add_command(subparsers):
     binary.add_argument("--sampling-frequency", type=float, help="in Hz")
     binary.add_argument("--num-channels", type=int)
     binary.add_argument("--dtype", help="such as int16 or float32")
-    add_parameter_options(parser.add_argument_group("parameters of the sorter"))
+    for stage, items in by_stage(SortingParameters).items():
+        group = parser.add_argument_group(f"parameters: {stage}")
+        for item in items:
+            add_parameter_option(group, item)
     parser.set_defaults(run=run)
 
 
-def add_parameter_options(group):
-    """An option for every sorter parameter; those not given are absent from the result."""
-    for field in fields(SortingParameters):
-        option = "--" + field.name.replace("_", "-")
-        text = field.metadata["description"].replace("%", "%%") + f" (default: {field.default})"
-        common = dict(dest=f"parameter:{field.name}", default=argparse.SUPPRESS, help=text)
-        if isinstance(field.default, bool):
-            group.add_argument(option, action=argparse.BooleanOptionalAction, **common)
-        elif isinstance(field.default, (int, float)):
-            group.add_argument(option, type=type(field.default), metavar="NUMBER", **common)
-        else:
-            group.add_argument(option, type=plain_value, metavar="VALUE", **common)
+def add_parameter_option(group, item):
+    """Add the option of a sorter parameter; one that isn't given is absent from the result."""
+    kinds = kinds_of(item)
+    if kinds == (bool,):
+        options = dict(action=argparse.BooleanOptionalAction)
+    elif kinds in ((int,), (float,)):
+        options = dict(type=kinds[0], metavar="NUMBER")
+    else:
+        options = dict(type=partial(read_value, kinds), metavar="VALUE")
+    text = item.metadata["about"].text
+    name = "--" + item.name.replace("_", "-")
+    action = group.add_argument(
+        name, dest=f"parameter:{item.name}", default=argparse.SUPPRESS, help=text.replace("%", "%%"), **options
+    )
+    action.help, action.parameter = text, item
 
 
-def plain_value(text):
-    """true, false, null and integers as such, all else as text."""
-    lowered = text.lower()
-    if lowered in ("true", "false", "none", "null"):
-        return {"true": True, "false": False}.get(lowered)
-    return int(text) if text.isdigit() else text
+def read_value(kinds, text):
+    """Read a value as YAML where that gives a type that the parameter takes, else as the text that it is."""
+    if text.lower() == "none":  # as Python and our help write it
+        text = "null"
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if type(value) in kinds else text
 
 
 def run(arguments):
-    """Sort; returns the exit code."""
-    from spikeinterface.sorters import run_sorter
-
-    from huidurep_sorter import HuidurepSorter
-    from huidurep_sorter.cli.reading import read_recording
-
+    """Sort, and return the exit code."""
     check_output(arguments.output, arguments.overwrite, arguments.path)
     try:
         params = HuidurepSorter.default_params() | gather_parameters(arguments)
@@ -92,7 +119,7 @@ def run(arguments):
 
 
 def check_output(output, overwrite, source):
-    """Never remove what isn't an earlier output of ours, nor what we are about to read."""
+    """Refuse to remove what isn't an earlier output of ours, or what we are about to read."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not overwrite:
@@ -104,12 +131,13 @@ def check_output(output, overwrite, source):
 
 
 def gather_parameters(arguments):
-    """Parameters from the file, and over them those of the command line."""
+    """Take parameters from the file, and over them those of the command line."""
     params = read_parameters(arguments.params) if arguments.params else {}
     given = {k.removeprefix("parameter:"): v for k, v in vars(arguments).items() if k.startswith("parameter:")}
-    unknown = sorted(set(params) - set(SortingParameters.defaults()) - {"job_kwargs"})
-    if unknown:
-        raise ValueError(f"{arguments.params}: unknown parameter {unknown[0]!r}")
+    try:
+        SortingParameters.refuse_unknown(set(params) - {"job_kwargs"})
+    except ValueError as error:
+        raise ValueError(f"{arguments.params}: {error}") from None
     params = params | given
     if arguments.n_jobs is not None:
         params["job_kwargs"] = dict(params.get("job_kwargs") or {}, n_jobs=arguments.n_jobs)
@@ -117,9 +145,7 @@ def gather_parameters(arguments):
 
 
 def read_parameters(path):
-    """A dict from a YAML or JSON file (JSON is YAML)."""
-    import yaml
-
+    """Read a dict from a YAML or JSON file (JSON is YAML)."""
     try:
         params = yaml.safe_load(path.read_text(encoding="utf8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -133,7 +159,6 @@ def read_parameters(path):
 
 def export_phy(sorting, recording, folder, job_kwargs):
     """Write a folder that Phy opens; nothing where there is no unit."""
-    from spikeinterface.core import create_sorting_analyzer
     from spikeinterface.exporters import export_to_phy
     from spikeinterface.preprocessing import bandpass_filter
 
