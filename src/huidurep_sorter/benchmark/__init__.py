@@ -1,1 +1,1 @@
-"""Benchmarks that anyone can run on any folder of recordings with ground truth."""
+"""Compare features of spikes, or sorters, on recordings whose true spikes are known."""

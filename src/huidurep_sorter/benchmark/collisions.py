@@ -1,4 +1,4 @@
-"""How many true spikes are found that overlap another near spike, by lag and by similarity of the units."""
+"""Count how many true spikes are found although another neuron fires nearby at almost the same time."""
 
 import numpy as np
 
@@ -8,23 +8,23 @@ RADIUS_UM = 100.0
 
 
 def collision_recall(truth, found, close, similarity):
-    """Recall of the true spikes that have another unit's spike beside them.
+    """Count the true spikes that have another unit's spike beside them, and how many of these were found.
 
     Parameters
     ----------
     truth : BaseSorting
     found : (n_spikes,) bool
-        Which spikes of `truth.to_spike_vector()` were found; see `spikes_found`.
+        Which spikes of `truth.to_spike_vector()` were found, as from `spikes_found`.
     close : (n_units, n_units) bool
-        Units whose spikes can disturb each other.
+        Units whose spikes can disturb each other, as from `close_units`.
     similarity : (n_units, n_units) float
         Cosine of their templates.
 
     Returns
     -------
     rows : list of dict
-        lag_ms (lower edge), similarity ("different" | "alike"), n, n_found; and spikes without another one
-        beside them as lag_ms NaN, similarity "alone". A spike is counted once for each spike beside it.
+        lag_ms (lower edge), similarity ("different" | "alike"), n and n_found. A spike is counted once for each spike
+        beside it. The first row counts the spikes that have none: its lag_ms is NaN, its similarity is "alone".
     """
     edges = np.asarray(LAGS_MS) * truth.sampling_frequency / 1000
     first, second, lag = pairs_of_spikes(truth, close, edges[-1])
@@ -42,8 +42,21 @@ def collision_recall(truth, found, close, similarity):
     return rows
 
 
+def close_units(locations_um, radius_um=RADIUS_UM):
+    """Tell which units are within a radius of each other, (n_units, n_units) bool; no unit is close to itself."""
+    close = np.linalg.norm(locations_um[:, None] - locations_um[None], axis=2) <= radius_um
+    np.fill_diagonal(close, False)
+    return close
+
+
 def pairs_of_spikes(truth, close, max_lag):
-    """Indices of first and second spike, and lag in samples, of all pairs of spikes of close units."""
+    """Find all pairs of spikes of close units that are at most `max_lag` samples apart.
+
+    Returns
+    -------
+    pairs : (3, n_pairs) int64
+        Index of the first spike, index of the second one, and the lag in samples.
+    """
     spikes = truth.to_spike_vector()
     unit, sample = spikes["unit_index"], spikes["sample_index"]
     out, step = [np.empty((3, 0), dtype="int64")], 1
@@ -60,14 +73,15 @@ def pairs_of_spikes(truth, close, max_lag):
 
 
 def spikes_found(truth, sorting, match, delta_ms=0.4):
-    """Which spikes of `truth.to_spike_vector()` the matched unit has too; (n_spikes,) bool.
+    """Tell which spikes of `truth.to_spike_vector()` the matched unit has too, (n_spikes,) bool.
 
     Parameters
     ----------
     truth, sorting : BaseSorting
     match : dict
-        True unit to the unit that was matched with it; units that were not are absent.
+        True unit to the unit of `sorting` that was matched with it. True units without a match are absent.
     delta_ms : float, default: 0.4
+        How far apart the two spikes may be.
     """
     spikes = truth.to_spike_vector()
     found = np.zeros(len(spikes), dtype=bool)
@@ -83,3 +97,8 @@ def spikes_found(truth, sorting, match, delta_ms=0.4):
             after = np.searchsorted(train, sample)
             found[own] = np.minimum(train[after] - sample, sample - train[after - 1]) <= delta
     return found
+
+
+def matched_units(comparison):
+    """Return true unit to matched unit, for those that have a match in SpikeInterface's comparison with the truth."""
+    return {true: found for true, found in comparison.hungarian_match_12.items() if found not in (-1, "")}

@@ -86,8 +86,9 @@ def add_sorters(kinds):
 
 
 def run_representation(arguments):
-    """Score, write, print the table; returns the exit code."""
-    from huidurep_sorter.benchmark.representation.report import choose_methods, find_folders, run_benchmark
+    """Score features, write the results, print the table, and return the exit code."""
+    from huidurep_sorter.benchmark.folders import find_folders
+    from huidurep_sorter.benchmark.representation.report import choose_methods, run_benchmark
 
     try:
         find_folders(arguments.data)
@@ -100,26 +101,26 @@ def run_representation(arguments):
 
 
 def run_sorters(arguments):
-    """Generate or find recordings, sort, write, print the table; 1 where our own sorter failed."""
+    """Compare sorters, write the results, print the table, and return the exit code: 1 where huidurep failed."""
+    from huidurep_sorter.benchmark.sorters.choices import PEERS, choose_sorters
     from huidurep_sorter.benchmark.sorters.report import run_benchmark
-    from huidurep_sorter.benchmark.sorters.study import PEERS, choose_sorters
 
     texts = arguments.sorters or ["huidurep", *PEERS]
     try:
         choose_sorters([*texts, *arguments.redo])  # says what is wrong before any work
-        pairs = find_recordings(arguments)
+        folders = choose_recordings(arguments)
     except ValueError as error:
         raise UsageError(str(error)) from None
     given = dict(n_jobs=arguments.n_jobs, redo=arguments.redo, time_limit_s=arguments.time_limit)
-    tables = run_benchmark(arguments.output, pairs, texts, **given, verbose=arguments.verbose)
+    tables = run_benchmark(arguments.output, folders, texts, **given, verbose=arguments.verbose)
     print((arguments.output / "table.md").read_text(encoding="utf8"))
     rows = tables["recordings"]
     return int((rows["sorter"].str.split().str[0].eq("huidurep") & (rows["status"] != "ok")).any())
 
 
-def find_recordings(arguments):
-    """Folders of recording and truth: the user's, or those of a suite, generated where they aren't yet."""
-    from huidurep_sorter.benchmark.sorters.study import find_pairs
+def choose_recordings(arguments):
+    """Find the user's folders of recording and truth, or those of a suite, which is generated where it isn't there."""
+    from huidurep_sorter.benchmark.folders import find_folders
     from huidurep_sorter.benchmark.sorters.suites import make_suite
 
     if arguments.data is None:
@@ -127,10 +128,8 @@ def find_recordings(arguments):
         return make_suite(folder, arguments.suite, arguments.seeds or [0], arguments.recordings)
     if arguments.seeds:
         raise ValueError("--seeds are those of a suite: leave them out with --data")
-    if not arguments.data.is_dir():
-        raise ValueError(f"{arguments.data} isn't a folder")
-    pairs = find_pairs(arguments.data)
-    missing = sorted(set(arguments.recordings or ()) - {pair.name for pair in pairs})
+    folders = find_folders(arguments.data)
+    missing = sorted(set(arguments.recordings or ()) - {folder.name for folder in folders})
     if missing:
         raise ValueError(f"{arguments.data} has no recording {missing[0]!r}")
-    return [pair for pair in pairs if pair.name in (arguments.recordings or [pair.name])]
+    return [folder for folder in folders if folder.name in (arguments.recordings or [folder.name])]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.benchmark.representation.denoising import (
     DENOISING_NAMES,
@@ -7,7 +8,7 @@ from huidurep_sorter.benchmark.representation.denoising import (
     gain_db,
     true_templates,
 )
-from huidurep_sorter.benchmark.representation.scores import KnownSpikes
+from huidurep_sorter.benchmark.representation.known_spikes import KnownSpikes
 from huidurep_sorter.encoder.network import Encoder, EncoderConfig, HuiduRep
 from huidurep_sorter.traces.snippets import Window, find_neighbourhoods
 from huidurep_sorter.training.known_spikes import PEAK_DTYPE
@@ -18,8 +19,6 @@ SHAPE = np.sin(np.linspace(0, 2 * np.pi, 21))[:, None] * np.array([[0.2, 1.0, 0.
 
 def make_known(noise=0.0, lag=0):
     """Two units on 4 channels, of opposite sign and other channels; the peak is found `lag` samples late."""
-    from spikeinterface.core import NumpyRecording
-
     rng = np.random.default_rng(0)
     sample = 300 + 60 * np.arange(2 * N_PER_UNIT)
     unit = np.tile([0, 1], N_PER_UNIT)

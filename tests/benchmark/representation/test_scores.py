@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from huidurep_sorter.benchmark.representation.scores import KnownSpikes, bound, draw_spikes, read_known_spikes, score
+from huidurep_sorter.benchmark.representation.known_spikes import KnownSpikes, draw_spikes, read_known_spikes
+from huidurep_sorter.benchmark.representation.scores import bound, score
 from huidurep_sorter.training.known_spikes import PEAK_DTYPE
 
 

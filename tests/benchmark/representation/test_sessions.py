@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from spikeinterface.core import NumpyRecording
 
-from huidurep_sorter.benchmark.representation.scores import KnownSpikes
+from huidurep_sorter.benchmark.representation.known_spikes import KnownSpikes
 from huidurep_sorter.benchmark.representation.sessions import (
     RECALL_NAMES,
     features_of_sessions,
@@ -12,8 +13,6 @@ from huidurep_sorter.training.known_spikes import PEAK_DTYPE
 
 
 def make_session(unit_ids, snr=10.0, n=30, spacing_um=20.0, seed=0):
-    from spikeinterface.core import NumpyRecording
-
     traces = np.random.default_rng(seed).normal(size=(9000, 4)).astype("float32")
     recording = NumpyRecording([traces], 30000.0)
     recording.set_dummy_probe_from_locations(np.array([[0.0, spacing_um * i] for i in range(4)]))

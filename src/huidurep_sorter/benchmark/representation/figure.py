@@ -1,6 +1,7 @@
-"""The figure of the representation benchmark, from its table."""
+"""Draw the figure of the representation benchmark from its table."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from huidurep_sorter.benchmark.representation.denoising import DENOISING_NAMES
 from huidurep_sorter.benchmark.representation.scores import BAND_NAMES
@@ -16,9 +17,7 @@ BY_RECORDING = {  # title to measures: filled marks for the first, hollow ones f
 
 
 def save_figure(table, path):
-    """Draw all scores: above those of each recording, below means over recordings by SNR; bars: over seeds."""
-    from matplotlib.figure import Figure
-
+    """Draw scores of each recording, and means over recordings by SNR. Bars are standard deviations over seeds."""
     names = list(dict.fromkeys(table["features"]))
     colours = {name: f"C{i % 10}" for i, name in enumerate(names)}
     figure = Figure(figsize=(15, 7), layout="constrained")
@@ -38,6 +37,7 @@ def save_figure(table, path):
 
 
 def _draw_recordings(axis, table, measures, colours):
+    """Draw one or two measures of each recording, the second with hollow marks."""
     recordings = list(dict.fromkeys(table["recording"]))
     for i, (name, colour) in enumerate(colours.items()):
         x = np.arange(len(recordings)) + 0.6 * ((i + 0.5) / len(colours) - 0.5)
@@ -49,6 +49,7 @@ def _draw_recordings(axis, table, measures, colours):
 
 
 def _draw_bands(axis, table, measures, colours):
+    """Draw means over recordings of measures that are named by SNR."""
     for i, (name, colour) in enumerate(colours.items()):
         chosen = table[(table["features"] == name) & table["measure"].isin(measures)]
         x = np.arange(len(measures)) + 0.6 * ((i + 0.5) / len(colours) - 0.5)
@@ -57,6 +58,6 @@ def _draw_bands(axis, table, measures, colours):
 
 
 def _over_seeds(rows, column, values):
-    """Mean and standard deviation over seeds, each seed a mean over whatever else varies."""
+    """Compute mean and standard deviation over seeds. The value of a seed is a mean over whatever else varies."""
     grouped = rows.groupby([column, "seed"])["value"].mean().groupby(column)
     return grouped.mean().reindex(values), grouped.std().reindex(values).fillna(0.0)

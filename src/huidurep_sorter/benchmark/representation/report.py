@@ -1,21 +1,24 @@
-"""The representation benchmark over a folder of recordings, resumable: its table and its figure."""
+"""Run the representation benchmark over a folder of recordings, and write its table and its figure.
+
+Scores are kept in files, so that an interrupted benchmark goes on where it was.
+"""
 
 import hashlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
 
+from huidurep_sorter.benchmark.folders import find_folders
 from huidurep_sorter.benchmark.representation.denoising import DENOISING_NAMES, denoising_scores
+from huidurep_sorter.benchmark.representation.features import NAMED, compute_features
 from huidurep_sorter.benchmark.representation.figure import save_figure
-from huidurep_sorter.benchmark.representation.scores import (
-    BAND_NAMES,
-    bound,
-    compute_features,
-    draw_spikes,
-    read_known_spikes,
-    score,
-)
+from huidurep_sorter.benchmark.representation.known_spikes import draw_spikes, read_known_spikes
+from huidurep_sorter.benchmark.representation.scores import BAND_NAMES, bound, score
 from huidurep_sorter.benchmark.representation.sessions import RECALL_NAMES, features_of_sessions, session_scores
+from huidurep_sorter.encoder.checkpoints import load_encoder, shipped_weights
+from huidurep_sorter.encoder.network import EncoderConfig
 
 BLOCKS = {  # of the table: title to measures and digits
     "Clusters, adjusted Rand index": (["global", "local", "early", "late", "local unknown K"], 3),
@@ -44,9 +47,6 @@ def run_benchmark(data, output, features=None, seeds=(0, 1, 2), verbose=False):
         Columns recording, features, seed, measure, value; also in `output/scores.csv`. `output/table.md` and
         `output/representation.png` show means and spreads. Scores in `output/parts` aren't computed anew.
     """
-    import pandas as pd
-    from tqdm.auto import tqdm
-
     output, folders, methods = Path(output), find_folders(data), choose_methods(features)
     (output / "parts").mkdir(parents=True, exist_ok=True)
     parts = {
@@ -66,23 +66,19 @@ def run_benchmark(data, output, features=None, seeds=(0, 1, 2), verbose=False):
     return table
 
 
-def find_folders(data):
-    """Folders below `data` that hold a recording and its sorting, by name."""
-    if not Path(data).is_dir():
-        raise ValueError(f"{data} isn't a folder")
-    folders = sorted(p for p in Path(data).iterdir() if (p / "recording").exists() and (p / "sorting").exists())
-    if not folders:
-        raise ValueError(f"{data} has no subfolder with a recording and a sorting")
-    return folders
-
-
 def choose_methods(features=None) -> dict:
-    """Label to "pca", "svd" or an Encoder.
+    """Choose the features to compare.
 
     Parameters
     ----------
     features : sequence of str or None, default: None
-        "pca", "svd" and weights as in `load_encoder`. None: PCA, SVD and all weights that are shipped.
+        Names of `NAMED` ("pca", "svd"), and weights as in `load_encoder`. None: all names, and all weights that are
+        shipped.
+
+    Returns
+    -------
+    methods : dict
+        Label to a name of `NAMED` or an Encoder.
 
     Raises
     ------
@@ -91,21 +87,19 @@ def choose_methods(features=None) -> dict:
     ValueError
         If two are of the same name in folders of the same name, or a file is no encoder.
     """
-    from huidurep_sorter.encoder.checkpoints import load_encoder, shipped_weights
-
-    features = ["pca", "svd", *shipped_weights()] if features is None else list(features)
+    features = [*NAMED, *shipped_weights()] if features is None else list(features)
     stems = [Path(name).stem for name in features]
     methods = {}
     for name, stem in zip(features, stems, strict=True):
         label = stem if stems.count(stem) == 1 else "/".join([*Path(name).parts[-2:-1], stem])
         if label in methods:
             raise ValueError(f"features must differ in name: {label!r} is there twice")
-        methods[label] = name if name in ("pca", "svd") else load_encoder(name)
+        methods[label] = name if name in NAMED else load_encoder(name)
     return methods
 
 
 def _part_name(label, method):
-    """Scores of an encoder are kept under its weights, not only under its name."""
+    """Name the file of a method's scores. The name of an encoder's file depends on its weights too."""
     if isinstance(method, str):
         return label
     state = method.model.state_dict()
@@ -114,9 +108,7 @@ def _part_name(label, method):
 
 
 def _score_folder(folder, methods, seeds, parts, bar):
-    """Write the parts of one recording that aren't there yet; it is read once."""
-    import pandas as pd
-
+    """Write the scores of one recording that aren't there yet. The recording is read once."""
     known = after = None
     for seed in seeds:
         missing = [label for label in [*methods, "bound"] if not parts[folder.name, seed, label].exists()]
@@ -138,7 +130,10 @@ def _score_folder(folder, methods, seeds, parts, bar):
 
 
 def _score(known, after, methods, with_bound, seed):
-    """Yield label and its scores: a dict of measures for it, and for what an encoder's denoising is beside."""
+    """Yield each label with its scores: measures by the name of the features.
+
+    An encoder comes with the denoising of PCA and of zeros, which its own is compared with.
+    """
     drawn = draw_spikes(known, seed=seed)
     few = known.take(drawn)
     features = compute_features(few.recording, few.peaks, methods, seed)
@@ -160,16 +155,14 @@ def _score(known, after, methods, with_bound, seed):
 
 
 def _beside(name, label, encoder):
-    """What "pca" and "zeros" are called: just that for encoders of the usual rank and window."""
-    from huidurep_sorter.encoder.network import EncoderConfig
-
+    """Name "pca" or "zeros" beside an encoder. It has another name where the encoder's rank or window is unusual."""
     fields = ("window", "n_channels", "n_features")
     usual = all(getattr(encoder.config, field) == getattr(EncoderConfig(), field) for field in fields)
     return name if usual else f"{name} as {label}"
 
 
 def write_markdown(table) -> str:
-    """A block for each kind of score, in it a row for each recording and features: mean ± deviation over seeds."""
+    """Write a block for each kind of score, with mean ± deviation over seeds of each recording and features."""
     n_seeds = table["seed"].nunique()
     lines = [f"Mean ± standard deviation over {n_seeds} seeds." if n_seeds > 1 else "One seed.", ""]
     for title, (measures, digits) in BLOCKS.items():
@@ -181,6 +174,7 @@ def write_markdown(table) -> str:
 
 
 def _markdown_block(table, measures, digits):
+    """Write the lines of a table with a row for each recording and features."""
     grouped = table.groupby(["recording", "features", "measure"], sort=False)["value"]
     text = grouped.mean().map(lambda value: f"{value:.{digits}f}" if np.isfinite(value) else "–")
     spread = grouped.std().map(lambda value: f" ± {value:.{digits}f}" if np.isfinite(value) else "")

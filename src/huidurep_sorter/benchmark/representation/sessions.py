@@ -1,33 +1,34 @@
-"""Is a unit recognised in a second recording of the same neurons, with new noise and the probe a little displaced?"""
+"""Score whether units are recognised in a later recording of the same neurons, with the probe a little displaced."""
 
 import numpy as np
+from spikeinterface.core import concatenate_recordings
 
-from huidurep_sorter.benchmark.representation.scores import KnownSpikes, compute_features, mean_or_nan
+from huidurep_sorter.benchmark.representation.features import compute_features
+from huidurep_sorter.benchmark.representation.known_spikes import KnownSpikes
+from huidurep_sorter.benchmark.representation.scores import mean_or_nan
 
 HIGH_SNR = 8.0
 RECALL_NAMES = [f"recall, SNR from {HIGH_SNR:g}", "recall"]
 
 
 def features_of_sessions(first: KnownSpikes, second: KnownSpikes, methods, seed=0) -> dict:
-    """Features of both sessions by label, (n_first + n_second, n_features); what is fitted is fitted to both.
+    """Compute features of both sessions by label, (n_first + n_second, n_features). PCA and SVD are fitted to both.
 
     Raises
     ------
     ValueError
         If the probes differ.
     """
-    from spikeinterface.core import append_recordings
-
     a, b = (known.recording.get_channel_locations() for known in (first, second))
     if a.shape != b.shape or not np.allclose(a, b):
         raise ValueError("both sessions must be recorded with the same channels, in the same order")
     peaks = np.concatenate([first.peaks, second.peaks])
-    peaks["segment_index"][len(first.peaks) :] = 1
-    return compute_features(append_recordings([first.recording, second.recording]), peaks, methods, seed)
+    peaks["sample_index"][len(first.peaks) :] += first.recording.get_num_samples()
+    return compute_features(concatenate_recordings([first.recording, second.recording]), peaks, methods, seed)
 
 
 def session_scores(features, first: KnownSpikes, second: KnownSpikes) -> dict:
-    """Recall at rank 1 of units with an SNR of at least 8 in both sessions, and of all.
+    """Compute recall at rank 1 of units with an SNR of at least 8 in both sessions, and of all units.
 
     Parameters
     ----------
@@ -42,13 +43,13 @@ def session_scores(features, first: KnownSpikes, second: KnownSpikes) -> dict:
 
 
 def recall_at_1(first, second) -> dict:
-    """How often the nearest unit of the other session is the same one, for each unit that both have.
+    """Tell how often the nearest unit of the other session is the same one, for each unit that both have.
 
     Parameters
     ----------
     first, second : dict
-        Unit to its mean features (n_features,). All of the other session's units are candidates; nearest is the
-        largest cosine.
+        Unit to its mean features (n_features,). All of the other session's units are candidates. The nearest one has
+        the largest cosine.
 
     Returns
     -------
@@ -65,5 +66,6 @@ def recall_at_1(first, second) -> dict:
 
 
 def _unit_means(features, known):
+    """Average the features of each unit, by the unit's id."""
     ids = known.unit_ids[known.unit]
     return {unit: features[ids == unit].mean(axis=0) for unit in np.unique(ids).tolist()}

@@ -1,1 +1,1 @@
-"""Sorters beside each other on recordings with ground truth."""
+"""Run several sorters on recordings with known units, and compare what they find."""

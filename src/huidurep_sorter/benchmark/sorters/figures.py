@@ -1,15 +1,16 @@
-"""Figures of the sorter benchmark, from its tables."""
+"""Draw the figures of the sorter benchmark from its tables."""
 
 import textwrap
 
 import numpy as np
+from matplotlib.figure import Figure
 
 SNR_EDGES = (0, 3, 4, 5, 6, 8, 10, 15, 25, np.inf)
 OURS = "huidurep"
 
 
 def save_figures(tables, folder):
-    """Draw what there is data for, each as a PNG."""
+    """Draw every figure that there is data for, each as a PNG."""
     units, recordings = tables["units"], tables["recordings"]
     if len(units) == 0:
         return
@@ -28,19 +29,17 @@ def save_figures(tables, folder):
 
 
 def wrapped(label):
-    """A label of many parameters on several lines."""
+    """Break a label of many parameters into lines."""
     return textwrap.fill(label, 24, break_long_words=False)
 
 
 def new_figure(width, height):
-    """A figure that needs no display."""
-    from matplotlib.figure import Figure
-
+    """Make a figure that needs no display."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def draw_accuracy_vs_snr(units, colours):
-    """Every true unit, and means of bands of SNR."""
+    """Draw every true unit, and means over bands of SNR."""
     figure = new_figure(7, 4.5)
     axis = figure.subplots()
     for label, colour in colours.items():
@@ -58,7 +57,7 @@ def draw_accuracy_vs_snr(units, colours):
 
 
 def draw_run_time(recordings, colours):
-    """Seconds of every case that worked."""
+    """Draw the seconds of every case that worked."""
     names = list(dict.fromkeys(recordings["recording"]))
     figure = new_figure(5 + 0.7 * len(names), 4.5)
     axis = figure.subplots()
@@ -75,7 +74,7 @@ def draw_run_time(recordings, colours):
 
 
 def draw_agreement(agreement, labels):
-    """Mean over recordings of the share of a row's units that a column has too."""
+    """Draw the share of a row's units that a column has too, averaged over recordings; None without any."""
     if len(agreement) == 0:
         return None
     share = agreement.pivot_table(index="sorter", columns="other", values="share").reindex(index=labels, columns=labels)
@@ -92,7 +91,7 @@ def draw_agreement(agreement, labels):
 
 
 def draw_collisions(collisions, colours):
-    """Recall by lag, for units of different and of alike templates; at the right of each, spikes alone."""
+    """Draw recall by lag, for units of different and of alike templates. At the right of each are spikes alone."""
     if len(collisions) == 0:
         return None
     figure = new_figure(11, 4)
@@ -111,7 +110,7 @@ def draw_collisions(collisions, colours):
 
 
 def draw_ours_vs_peers(units, labels):
-    """Accuracy of each true unit, ours against that of each other sorter; None without either."""
+    """Draw the accuracy of each true unit with huidurep against that with each other sorter; None without either."""
     ours = next((label for label in labels if label.split()[0] == OURS), None)
     others = [label for label in labels if label != ours]
     if ours is None or not others:

@@ -1,4 +1,4 @@
-"""`table.md` of the sorter benchmark."""
+"""Write `table.md` of the sorter benchmark."""
 
 COUNTS = {
     "n_true": "true",
@@ -30,11 +30,11 @@ SHARED = (
 
 
 def markdown(rows, skipped):
-    """All of the text, from the table of recordings and the sorters that weren't run (label to reason)."""
+    """Write all of the text, from the table of recordings and the sorters that weren't run (label to reason)."""
     parts = ["# Sorters compared", NOTES, "## Mean accuracy", accuracy_by_sorter(rows)]
     parts += ["## Each recording", details(rows)]
     if any(column.startswith("seconds: ") for column in rows):
-        parts += ["## Seconds in each stage of ours", stages(rows)]
+        parts += ["## Seconds in each stage of huidurep", stages(rows)]
     failed = rows[rows["status"] != "ok"]
     if len(failed):
         names = [f"{r.recording}, {r.seed}" if r.seed else r.recording for r in failed.itertuples()]
@@ -46,14 +46,14 @@ def markdown(rows, skipped):
 
 
 def table(header, rows):
-    """A Markdown table."""
+    """Write a Markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     lines += ["| " + " | ".join(str(value).replace("|", "/") for value in row) + " |" for row in rows]
     return "\n".join(lines)
 
 
 def spread(values, digits=2):
-    """Mean, and the standard deviation where there are several; "" where there is none."""
+    """Write the mean, and the standard deviation where there are several values; "" where there is none."""
     values = values.dropna()
     if len(values) == 0:
         return ""
@@ -62,7 +62,11 @@ def spread(values, digits=2):
 
 
 def accuracy_by_sorter(rows):
-    """Recordings down, sorters across; then means, which a failure would flatter, so in two ways."""
+    """Write the accuracy with a row for each recording and a column for each sorter, and means below.
+
+    A mean over the recordings that worked would flatter a sorter that fails on hard ones. So there are two means. In
+    one a failure counts as 0. The other one is over the recordings on which no sorter failed.
+    """
     labels, names = list(dict.fromkeys(rows["sorter"])), list(dict.fromkeys(rows["recording"]))
     lines = []
     for name in names:
@@ -77,12 +81,12 @@ def accuracy_by_sorter(rows):
 
 
 def means(wide):
-    """Text of the mean of each column; "" where there is none."""
+    """Write the mean of each column; "" where there is none."""
     return ["" if value != value else f"{value:.2f}" for value in wide.mean()]
 
 
 def accuracy_or_failure(rows):
-    """Of one sorter on the seeds of one recording."""
+    """Write the accuracy of one sorter on the seeds of one recording, and how many of them failed."""
     n_failed = int((rows["status"] != "ok").sum())
     if n_failed == len(rows):
         return "failed"
@@ -90,7 +94,7 @@ def accuracy_or_failure(rows):
 
 
 def details(rows):
-    """A line for each recording and sorter."""
+    """Write a line for each recording and sorter."""
     lines = []
     for (name, label), here in rows.groupby(["recording", "sorter"], sort=False):
         done = here[here["status"] == "ok"]
@@ -113,7 +117,7 @@ def details(rows):
 
 
 def stages(rows):
-    """A line for each recording and variant of ours."""
+    """Write a line for each recording and variant of huidurep."""
     columns = [column for column in rows if column.startswith("seconds: ")]
     done = rows[(rows["status"] == "ok") & rows[columns].notna().any(axis=1)]
     lines = [
@@ -124,12 +128,15 @@ def stages(rows):
 
 
 def listed(values):
-    """Each value once."""
+    """List each value once."""
     return ", ".join(map(str, dict.fromkeys(values)))
 
 
 def versions(rows):
-    """Of each sorter, and of what all share; several where runs of different days differ."""
+    """Write the version of each sorter, and what all share.
+
+    There are several values where runs of different days differ.
+    """
     told = rows.dropna(subset=["sorter_version"]) if "sorter_version" in rows else rows.iloc[:0]
     lines = [[label, listed(here["sorter_version"])] for label, here in told.groupby("sorter", sort=False)]
     lines += [[what.replace("_", " "), listed(rows[what])] for what in SHARED]

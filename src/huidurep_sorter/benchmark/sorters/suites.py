@@ -1,9 +1,12 @@
-"""Built-in recordings with ground truth, by SpikeInterface's generators: anyone can make them anywhere."""
+"""Generate recordings with ground truth. SpikeInterface's generators make the same ones anywhere."""
 
 import shutil
 from pathlib import Path
 
 import numpy as np
+from probeinterface import generate_multi_columns_probe, generate_tetrode
+from spikeinterface.core import generate_ground_truth_recording
+from spikeinterface.generation import generate_drifting_recording
 
 SAMPLING_FREQUENCY = 30000.0
 SUITES = {  # seconds; channels and units of a probe, of the tetrode and of the dense recording
@@ -18,10 +21,10 @@ def make_suite(folder, suite="quick", seeds=(0,), names=None):
     Parameters
     ----------
     folder : str or Path
-        Gets `SUITE_NAME_seedS/recording` and `.../sorting`, a folder only once it is complete.
+        Gets `SUITE_NAME_seedS/recording` and `.../sorting`. A folder is there only once it is complete.
     suite : "quick" | "full", default: "quick"
     seeds : sequence of int, default: (0,)
-        Other seed, other units, spikes and noise.
+        Each seed gives other units, spikes and noise.
     names : sequence of str, optional
         Of the recordings; default: all of `RECORDINGS`.
 
@@ -60,12 +63,10 @@ def save_pair(folder, recording, sorting):
 
 
 def columns_probe(n_channels, n_columns, x_um, y_um, shift_um=0.0):
-    """A probe of columns, every other one shifted.
+    """Make a probe of columns, of which every other one is shifted.
 
-    Its wiring is the order of its contacts: the generators take contacts for channels.
+    Its wiring is the order of its contacts, because the generators take contacts for channels.
     """
-    from probeinterface import generate_multi_columns_probe
-
     probe = generate_multi_columns_probe(
         num_columns=n_columns,
         num_contact_per_column=[n_channels // n_columns] * n_columns,
@@ -80,18 +81,14 @@ def columns_probe(n_channels, n_columns, x_um, y_um, shift_um=0.0):
 
 
 def tetrode_probe():
-    """Four contacts, 25 um apart."""
-    from probeinterface import generate_tetrode
-
+    """Make a probe of four contacts; the diagonal of their square is 25 um."""
     probe = generate_tetrode(r=12.5)
     probe.set_device_channel_indices(np.arange(4))
     return probe
 
 
 def generate(probe, n_units, duration_s, seed, alpha=(80.0, 400.0), rates_hz=(1.0, 12.0), distance_um=15.0):
-    """A recording without drift, and its units of amplitudes `alpha` and firing rates `rates_hz`."""
-    from spikeinterface.core import generate_ground_truth_recording
-
+    """Generate a recording without drift, and its units of amplitudes `alpha` and firing rates `rates_hz`."""
     return generate_ground_truth_recording(
         durations=[duration_s],
         sampling_frequency=SAMPLING_FREQUENCY,
@@ -107,38 +104,36 @@ def generate(probe, n_units, duration_s, seed, alpha=(80.0, 400.0), rates_hz=(1.
 
 
 def noise_covariance(probe, noise_uv=7.0, decay_um=25.0):
-    """Noise that near channels share, (n_channels, n_channels)."""
+    """Compute the covariance of noise that near channels share, (n_channels, n_channels)."""
     positions = probe.contact_positions
     distance = np.linalg.norm(positions[:, None] - positions[None], axis=2)
     return noise_uv**2 * np.exp(-distance / decay_um)
 
 
 def locations(distance_um):
-    """Where units may be, relative to the probe."""
+    """Say where units may be, relative to the probe."""
     return dict(margin_um=10.0, minimum_z=5.0, maximum_z=40.0, minimum_distance=distance_um, distance_strict=False)
 
 
 def tetrode(size, seed):
-    """Four contacts and close units."""
+    """Generate close units on four contacts."""
     return generate(tetrode_probe(), size["tetrode_units"], size["duration_s"], seed, distance_um=8.0)
 
 
 def linear(size, seed):
-    """One column, 25 um apart."""
+    """Generate units on one column of contacts, 25 um apart."""
     n_channels = size["n_channels"] // 2
     probe = columns_probe(n_channels, 1, 1.0, 25.0)
     return generate(probe, size["n_units"] // 2, size["duration_s"], seed)
 
 
 def neuropixels_static(size, seed):
-    """Two columns as on Neuropixels 2.0."""
+    """Generate units on two columns of contacts as on Neuropixels 2.0."""
     return generate(columns_probe(size["n_channels"], 2, 32.0, 15.0), size["n_units"], size["duration_s"], seed)
 
 
 def neuropixels_drifting(size, seed):
-    """The same, moving up and down by 20 um, twice."""
-    from spikeinterface.generation import generate_drifting_recording
-
+    """Generate units on the same probe, moving up and down by 20 um, twice."""
     duration_s = size["duration_s"]
     zigzag = dict(
         drift_mode="zigzag",
@@ -167,13 +162,13 @@ def neuropixels_drifting(size, seed):
 
 
 def low_snr(size, seed):
-    """Four staggered columns as on Neuropixels 1.0, small units."""
+    """Generate small units on four staggered columns as on Neuropixels 1.0."""
     probe = columns_probe(size["n_channels"], 4, 16.0, 40.0, 20.0)
     return generate(probe, size["n_units"], size["duration_s"], seed, alpha=(60.0, 180.0))
 
 
 def dense(size, seed):
-    """Two columns, twice the units, which fire faster: collisions."""
+    """Generate twice the units on two columns, which fire faster, so that spikes collide."""
     probe = columns_probe(size["n_channels"], 2, 32.0, 15.0)
     return generate(probe, size["dense_units"], size["duration_s"], seed, rates_hz=(4.0, 25.0), distance_um=10.0)
 
