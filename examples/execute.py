@@ -7,16 +7,23 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from huidurep_sorter.benchmark.circumstances import default_weights_sha256
+
 HERE = Path(__file__).parent
 
 
 def execute(path, folder):
-    """The notebook of a file, run from top to bottom in a folder; what depends on the day isn't kept."""
+    """Run the notebook of a file from top to bottom in a folder, and return it.
+
+    What depends on the day isn't kept. The metadata say with which weights the output was made, so that a test notices
+    output that is older than the weights.
+    """
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=3600, resources=dict(metadata=dict(path=str(folder)))).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     notebook.metadata["language_info"] = dict(name="python")
+    notebook.metadata["huidurep_sorter"] = dict(weights_sha256=default_weights_sha256())
     return notebook
 
 

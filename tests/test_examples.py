@@ -1,5 +1,6 @@
-"""The notebooks: what is committed has output, and they run from top to bottom at small size."""
+"""The notebooks and the picture of the demo: what is committed is of the weights that are shipped; notebooks run."""
 
+import json
 from copy import deepcopy
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from huidurep_sorter.benchmark.circumstances import default_weights_sha256
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
+DOCS = Path(__file__).parents[1] / "docs"
 CHECKS = {  # run in the notebook's own kernel, after its last cell
     "quickstart": """
 assert 10 <= len(metrics) <= 24 and len(properties) == len(metrics) and metrics.notna().all(axis=None)
@@ -35,6 +39,20 @@ def test_notebook_is_committed_with_its_output(name):
     assert len(outputs) >= 8 and any("image/png" in output.get("data", {}) for output in outputs)
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert path.stat().st_size < 700_000
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_output_was_made_with_the_weights_that_are_shipped(name):
+    """Else run `python examples/execute.py`."""
+    metadata = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4).metadata
+    assert metadata.get("huidurep_sorter", {}).get("weights_sha256") == default_weights_sha256()
+
+
+def test_picture_of_the_demo_was_made_with_the_weights_that_are_shipped():
+    """Else run `python examples/demo_picture.py`."""
+    told = json.loads((DOCS / "demo.json").read_text(encoding="utf8"))
+    assert told["weights_sha256"] == default_weights_sha256()
+    assert told["picture_bytes"] == (DOCS / "demo.png").stat().st_size
 
 
 @pytest.mark.slow
