@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from huidurep_sorter import __version__
+from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.benchmark.circumstances import default_weights_sha256
 from huidurep_sorter.benchmark.demo import Demo, run_demo
 from huidurep_sorter.benchmark.demo_figure import save_figure

@@ -9,7 +9,7 @@ import numpy
 import spikeinterface
 import torch
 
-from huidurep_sorter import __version__
+from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.encoder.checkpoints import DEFAULT_WEIGHTS, WEIGHTS_FOLDER
 
 
