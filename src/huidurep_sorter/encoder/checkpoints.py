@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from huidurep_sorter.encoder.network import Encoder, EncoderConfig, HuiduRep
 
@@ -25,20 +27,21 @@ def find_weights_folder() -> Path:
 WEIGHTS_FOLDER = find_weights_folder()
 
 
-def load_encoder(weights=None, device="auto") -> Encoder:
+def load_encoder(weights: str | Path | None = None, device: str | torch.device = "auto") -> Encoder:
     """Load a pretrained encoder.
 
     Parameters
     ----------
     weights : str, Path or None, default: None
-        The name of shipped weights ("fast", "base"), or a file: our `.safetensors`, or a PyTorch state dict of the
-        HuiduRep authors (`.pt`, `.pth`). None or "auto": the best of the shipped weights for the device.
-    device : str, default: "auto"
+        The name of shipped weights ("fast", "base"), or a file. The file is our `.safetensors`, or a PyTorch state dict
+        of the HuiduRep authors (`.pt`, `.pth`). None and "auto" stand for "fast", the best of the shipped weights.
+    device : str or torch.device, default: "auto"
         "auto" | "cpu" | "cuda" | "cuda:1" | "mps"; "auto" takes a GPU where there is one.
 
     Returns
     -------
     encoder : Encoder
+        On the device, ready to embed.
 
     Raises
     ------
@@ -53,10 +56,17 @@ def load_encoder(weights=None, device="auto") -> Encoder:
     return Encoder(model, device, name=path.stem)
 
 
-def save_encoder(model: HuiduRep, path, **metadata):
-    """Write weights, configuration and any further text as safetensors, whole or not at all."""
-    from safetensors.torch import save
+def save_encoder(model: HuiduRep, path: str | Path, **metadata: str) -> None:
+    """Write weights, configuration and any further text as safetensors, whole or not at all.
 
+    Parameters
+    ----------
+    model : HuiduRep
+    path : str or Path
+        The file, whose name ends in `.safetensors`.
+    **metadata : str
+        Further text by name, such as the configuration of the training.
+    """
     path = Path(path)
     partial = path.with_suffix(".partial")
     metadata = {"format": "huidurep-sorter 1", "config": json.dumps(asdict(model.config)), **metadata}
@@ -66,12 +76,18 @@ def save_encoder(model: HuiduRep, path, **metadata):
 
 
 def shipped_weights() -> list[str]:
-    """Names of the weights inside the package."""
+    """List the names of the shipped weights."""
     return sorted(p.stem for p in WEIGHTS_FOLDER.glob("*.safetensors"))
 
 
-def choose_device(device="auto") -> torch.device:
-    """The torch device of that name, checked to be there; "auto" prefers cuda, then mps."""
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """Return the torch device of that name, checked to be there; "auto" prefers cuda, then mps.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if device == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -88,6 +104,7 @@ def choose_device(device="auto") -> torch.device:
 
 
 def _find(weights):
+    """Find the file of some weights."""
     if weights is None or str(weights) == "auto":
         weights = DEFAULT_WEIGHTS
     shipped = WEIGHTS_FOLDER / f"{weights}.safetensors"
@@ -98,8 +115,7 @@ def _find(weights):
 
 
 def _load_safetensors(path):
-    from safetensors import SafetensorError, safe_open
-
+    """Read the network from a file of ours, which holds its configuration too."""
     try:
         with safe_open(path, framework="pt") as f:
             metadata = f.metadata() or {}
@@ -117,7 +133,7 @@ def _load_safetensors(path):
 
 
 def _load_authors(path):
-    """The published architecture from the authors' state dict; what only training needs is left out."""
+    """Read the published architecture from the authors' state dict; what only training needs is left out."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what isn't a plain file of tensors
@@ -146,6 +162,7 @@ def _load_authors(path):
 
 
 def _unwrap(state, path):
+    """Take the state dict out of what training scripts wrap around it, and check that it is a HuiduRep."""
     for wrapper in ("state_dict", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
@@ -164,7 +181,7 @@ def _unwrap(state, path):
 
 
 def _our_name(theirs):
-    """Our name of one of the authors' tensors, None for those of training."""
+    """Give our name of one of the authors' tensors, None for those of training."""
     for prefix, ours in (
         ("conv_embedding.block.0.", "conv1."),
         ("conv_embedding.block.2.", "conv2."),

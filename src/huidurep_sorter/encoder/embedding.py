@@ -1,11 +1,29 @@
 """From peaks to features: the encoder's representation of every spike of a recording."""
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from spikeinterface.core import BaseRecording
+from tqdm.auto import tqdm
+
+from huidurep_sorter.encoder.checkpoints import load_encoder
+from huidurep_sorter.encoder.network import Encoder
+from huidurep_sorter.traces.preprocessing import preprocess as preprocess_recording
 from huidurep_sorter.traces.snippets import find_neighbourhoods, iterate_snippets
 
 
-def embed_spikes(recording, peaks, weights=None, device="auto", *, preprocess=True, batch_size=None, verbose=False):
+def embed_spikes(
+    recording: BaseRecording,
+    peaks: NDArray[np.void],
+    weights: str | Path | Encoder | None = None,
+    device: str | torch.device = "auto",
+    *,
+    preprocess: bool = True,
+    batch_size: int | None = None,
+    verbose: bool = False,
+) -> NDArray[np.float32]:
     """Represent spikes by the pretrained encoder.
 
     Parameters
@@ -13,40 +31,33 @@ def embed_spikes(recording, peaks, weights=None, device="auto", *, preprocess=Tr
     recording : BaseRecording
         With a probe; any geometry, number of channels and sampling frequency.
     peaks : structured array (n,)
-        SpikeInterface's peak vector: `sample_index`, `channel_index`, `segment_index`; in any order.
+        SpikeInterface's peak vector: `sample_index`, `channel_index`, `segment_index`. In any order.
     weights : str, Path, Encoder or None, default: None
         As in `load_encoder`.
-    device : str, default: "auto"
-        "auto" | "cpu" | "cuda" | "cuda:1" | "mps"
+    device : str or torch.device, default: "auto"
+        As in `load_encoder`. An `Encoder` stays on the device that it is on.
     preprocess : bool, default: True
-        True for a raw recording: it is filtered, referenced and whitened as the encoder expects. False for one that
-        already is, in units of noise.
+        Preprocess the recording as the encoder expects. False for one that already is preprocessed.
     batch_size : int or None, default: None
-        Snippets on the device at once.
+        As in `Encoder.embed`.
     verbose : bool, default: False
         Show a progress bar.
 
     Returns
     -------
-    features : (n, n_features) float32
-        In the order of `peaks`.
+    features : (n, n_features) float32, in the order of `peaks`
 
     Raises
     ------
     ValueError
-        If the peaks lack a field, or name a channel, segment or sample that the recording doesn't have.
+        If the peaks lack a field, or lie outside of the recording.
     """
-    from huidurep_sorter.encoder.checkpoints import load_encoder
-    from huidurep_sorter.encoder.network import Encoder
-    from huidurep_sorter.traces.preprocessing import preprocess as preprocess_recording
-
     check_peaks(recording, peaks)
     encoder = weights if isinstance(weights, Encoder) else load_encoder(weights, device)
-    if preprocess:
-        recording = preprocess_recording(recording)
+    recording = preprocess_recording(recording) if preprocess else recording
     neighbourhoods = find_neighbourhoods(recording, encoder.config.n_channels)
     features = np.empty((len(peaks), encoder.config.n_features), dtype="float32")
-    with _progress_bar(len(peaks), verbose) as bar:
+    with tqdm(total=len(peaks), desc="embed spikes", disable=not verbose) as bar:
         for indices, snippets in iterate_snippets(recording, peaks, encoder.config.window, neighbourhoods):
             offsets_um = neighbourhoods.offsets_um[peaks["channel_index"][indices]]
             features[indices] = encoder.embed(snippets, batch_size, offsets_um=offsets_um)
@@ -54,7 +65,7 @@ def embed_spikes(recording, peaks, weights=None, device="auto", *, preprocess=Tr
     return features
 
 
-def check_peaks(recording, peaks):
+def check_peaks(recording: BaseRecording, peaks: NDArray[np.void]) -> None:
     """Raise ValueError where peaks don't belong to the recording."""
     missing = [f for f in ("sample_index", "channel_index", "segment_index") if f not in (peaks.dtype.names or ())]
     if missing:
@@ -72,9 +83,3 @@ def check_peaks(recording, peaks):
     ends = np.array([recording.get_num_samples(s) for s in range(recording.get_num_segments())])
     if peaks["sample_index"].min() < 0 or (peaks["sample_index"] >= ends[peaks["segment_index"]]).any():
         raise ValueError("peaks' sample_index reaches beyond the recording")
-
-
-def _progress_bar(total, verbose):
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, desc="embed spikes", disable=not verbose)

@@ -1,6 +1,6 @@
 """The encoder: HuiduRep (arXiv 2507.17224), and relatives of it that differ only by configuration.
 
-Two convolutions over time make tokens of a snippet, a post-norm transformer relates them, and a linear layer on their
+Two convolutions over time make tokens of a snippet. A post-norm transformer relates the tokens. A linear layer on their
 mean is the representation. A decoder on the tokens of a noisy snippet gives the clean one.
 """
 
@@ -11,35 +11,40 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.nn import functional as F
 
 from huidurep_sorter.traces.snippets import Window
 
-logger = logging.getLogger("huidurep_sorter")
+logger = logging.getLogger(__name__)
+
+UM_PER_UNIT = 50.0  # um; the unit of the positions that the network sees, which the shipped weights were trained with
+BATCH_SIZE_CPU = 256  # snippets; few, since main memory is shared with the sorting
+BATCH_SIZE_GPU = 4096  # snippets; many, since each batch costs a transfer; halved where memory runs out
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """The defaults are the paper's architecture."""
+    """An architecture; the defaults are the paper's."""
 
-    n_samples: int = 121
-    n_before: int = 40
-    sampling_frequency: float = 30000.0
-    n_channels: int = 11
-    kernels: tuple = (5, 3)  # of the two convolutions, in samples
-    strides: tuple = (1, 1)  # their product is the number of samples a token stands for
-    d_model: int = 64
+    n_samples: int = 121  # of a snippet, about 4 ms
+    n_before: int = 40  # samples of it before the peak
+    sampling_frequency: float = 30000.0  # Hz; snippets are resampled to it
+    n_channels: int = 11  # nearest to the peak
+    kernels: tuple[int, ...] = (5, 3)  # of the two convolutions, in samples
+    strides: tuple[int, ...] = (1, 1)  # their product is the number of samples a token stands for
+    d_model: int = 64  # width of a token
     n_heads: int = 4
     d_feedforward: int = 128
     n_layers: int = 16
     n_decoder_layers: int = 2  # 0: no decoder
-    n_features: int = 32
+    n_features: int = 32  # of the representation
     geometry: bool = False  # contact positions relative to the peak are added to the tokens
     unit_length: bool = False  # representations on the unit sphere
-    input_scale: float = 1.0
+    input_scale: float = 1.0  # by which snippets, in units of noise, are multiplied
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "kernels", tuple(self.kernels))
         object.__setattr__(self, "strides", tuple(self.strides))
         if self.d_model % self.n_heads or self.d_model % 2:
@@ -47,11 +52,12 @@ class EncoderConfig:
 
     @property
     def window(self) -> Window:
+        """The snippet that the encoder takes, in time."""
         return Window(n_samples=self.n_samples, n_before=self.n_before, sampling_frequency=self.sampling_frequency)
 
 
 class HuiduRep(nn.Module):
-    """Snippets to tokens, tokens to a representation, tokens to a clean snippet."""
+    """The network: snippets to tokens, tokens to a representation, tokens to a clean snippet."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
@@ -71,7 +77,7 @@ class HuiduRep(nn.Module):
             self.reconstruction = nn.Linear(d, s1 * s2 * config.n_channels)
 
     def tokens(self, snippets, offsets_um=None):
-        """(n, n_samples, n_channels) -> (n, n_tokens, d_model)."""
+        """Make tokens of snippets, (n, n_samples, n_channels) -> (n, n_tokens, d_model)."""
         x = self.config.input_scale * snippets.transpose(1, 2)
         x = F.relu(self.conv2(F.relu(self.conv1(x))))
         x = x.transpose(1, 2) + self.positions
@@ -80,25 +86,29 @@ class HuiduRep(nn.Module):
         return self.transformer(x)
 
     def represent(self, tokens):
-        """(n, n_tokens, d_model) -> (n, n_features)."""
+        """Make representations of tokens, (n, n_tokens, d_model) -> (n, n_features)."""
         features = self.representation(tokens.mean(dim=1))
         return F.normalize(features, dim=1) if self.config.unit_length else features
 
     def reconstruct(self, tokens):
-        """(n, n_tokens, d_model) -> (n, n_samples, n_channels), in the units of the input."""
+        """Make clean snippets of tokens, (n, n_tokens, d_model) -> (n, n_samples, n_channels), in the input's units."""
         x = self.reconstruction(self.decoder(tokens))
         x = x.reshape(len(x), -1, self.config.n_channels)[:, : self.config.n_samples]
         return x / self.config.input_scale
 
+    def denoise(self, snippets, offsets_um=None):
+        """Make clean snippets of snippets, both (n, n_samples, n_channels)."""
+        return self.reconstruct(self.tokens(snippets, offsets_um))
+
     def forward(self, snippets, offsets_um=None):
-        """(n, n_samples, n_channels) -> (n, n_features)."""
+        """Make representations of snippets, (n, n_samples, n_channels) -> (n, n_features)."""
         return self.represent(self.tokens(snippets, offsets_um))
 
 
 def sinusoids(n_positions, d_model):
-    """Sinusoidal positions (Vaswani et al. 2017), (n_positions, d_model)."""
+    """Compute the sinusoidal positions of Vaswani et al. (2017), (n_positions, d_model)."""
     position = torch.arange(n_positions)[:, None]
-    frequency = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))
+    frequency = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))  # 10000 is theirs
     out = torch.zeros(n_positions, d_model)
     out[:, 0::2] = torch.sin(position * frequency)
     out[:, 1::2] = torch.cos(position * frequency)
@@ -106,6 +116,7 @@ def sinusoids(n_positions, d_model):
 
 
 def _transformer(config, n_layers):
+    """Build a stack of post-norm layers, without dropout."""
     layer = nn.TransformerEncoderLayer(
         config.d_model, config.n_heads, config.d_feedforward, dropout=0.0, activation="relu", batch_first=True
     )
@@ -113,11 +124,14 @@ def _transformer(config, n_layers):
 
 
 def _describe_geometry(offsets_um, snippets):
-    """(n, n_channels, 2), NaN where there is no channel -> (n, 3 * n_channels): x and y in 50 um, and presence."""
+    """Describe where the channels lie: x, y (in UM_PER_UNIT) and presence of each, (n, 3 * n_channels).
+
+    `offsets_um` (n, n_channels, 2) is NaN where there is no channel.
+    """
     if offsets_um is None:
         raise ValueError("this encoder uses the probe's geometry: give offsets_um (n, n_channels, 2)")
     present = torch.isfinite(offsets_um[..., :1])
-    return torch.cat([torch.nan_to_num(offsets_um) / 50.0, present], dim=2).flatten(1).to(snippets.dtype)
+    return torch.cat([torch.nan_to_num(offsets_um) / UM_PER_UNIT, present], dim=2).flatten(1).to(snippets.dtype)
 
 
 class Encoder:
@@ -131,24 +145,27 @@ class Encoder:
         What to call it in a log.
     """
 
-    def __init__(self, model: HuiduRep, device, name: str = "encoder"):
+    def __init__(self, model: HuiduRep, device: str | torch.device, name: str = "encoder") -> None:
         self.model = model.to(device).eval().requires_grad_(False)
         self.device = torch.device(device)
         self.name = name
 
     @property
     def config(self) -> EncoderConfig:
+        """The architecture, which says what snippets it takes."""
         return self.model.config
 
-    def embed(self, snippets, batch_size=None, *, offsets_um=None):
-        """Representations of snippets.
+    def embed(
+        self, snippets: ArrayLike, batch_size: int | None = None, *, offsets_um: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
+        """Represent snippets.
 
         Parameters
         ----------
         snippets : (n, n_samples, n_channels) float32
             Preprocessed traces, in units of noise, around peaks; see `EncoderConfig` for the window.
         batch_size : int or None, default: None
-            Snippets on the device at once; None chooses by device. Halved where the device runs out of memory.
+            Snippets on the device at once; None chooses by device. It is halved where the device runs out of memory.
         offsets_um : (n, n_channels, 2) or (n_channels, 2) float32, optional
             Contact positions relative to the first channel; an encoder with `geometry` needs them. NaN: no channel.
 
@@ -163,21 +180,37 @@ class Encoder:
         """
         return self._in_batches(self.model, snippets, offsets_um, batch_size, (self.config.n_features,))
 
-    def denoise(self, snippets, batch_size=None, *, offsets_um=None):
-        """The clean spike in each snippet, (n, n_samples, n_channels) float32; parameters as for `embed`."""
+    def denoise(
+        self, snippets: ArrayLike, batch_size: int | None = None, *, offsets_um: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
+        """Reconstruct the clean spike in each snippet.
+
+        Parameters
+        ----------
+        snippets, batch_size, offsets_um
+            As for `embed`.
+
+        Returns
+        -------
+        clean : (n, n_samples, n_channels) float32
+            In units of noise.
+
+        Raises
+        ------
+        ValueError
+            If the encoder has no decoder, the shape is wrong or a value isn't finite.
+        """
         if not self.config.n_decoder_layers:
             raise ValueError(f"{self.name} has no decoder: it can embed, not denoise")
 
-        def reconstruct(x, offsets):
-            return self.model.reconstruct(self.model.tokens(x, offsets))
-
         shape = (self.config.n_samples, self.config.n_channels)
-        return self._in_batches(reconstruct, snippets, offsets_um, batch_size, shape)
+        return self._in_batches(self.model.denoise, snippets, offsets_um, batch_size, shape)
 
     def _in_batches(self, function, snippets, offsets_um, batch_size, shape):
+        """Apply a function of tensors to arrays, a batch at a time; `shape` is that of one result."""
         snippets, offsets_um = self._check(snippets, offsets_um)
         out = np.empty((len(snippets), *shape), dtype="float32")
-        batch_size = batch_size or (256 if self.device.type == "cpu" else 4096)
+        batch_size = batch_size or (BATCH_SIZE_CPU if self.device.type == "cpu" else BATCH_SIZE_GPU)
         start = 0
         while start < len(snippets):
             piece = slice(start, start + batch_size)
@@ -198,6 +231,7 @@ class Encoder:
         return out
 
     def _check(self, snippets, offsets_um):
+        """Return snippets and offsets as arrays that fit the network, or raise ValueError."""
         expected = (self.config.n_samples, self.config.n_channels)
         snippets = np.ascontiguousarray(snippets, dtype="float32")
         if snippets.ndim != 3 or snippets.shape[1:] != expected:

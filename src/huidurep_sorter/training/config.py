@@ -13,43 +13,43 @@ from huidurep_sorter.training.views import BatchConfig, ViewConfig
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """`recordings`: a folder of recordings; `footprints`: files and how often each counts. One or both."""
+    """What to train on: a folder of recordings, files of footprints, or both."""
 
-    recordings: str | None = None
+    recordings: str | None = None  # a folder of recordings that SpikeInterface loads
     use_sorting: bool = False  # trust the units of NAME/sorting as neurons
-    footprints: dict = field(default_factory=dict)
+    footprints: dict[str, int] = field(default_factory=dict)  # files, and how many times each one counts
     validation_recordings: int = 4  # simulated with another seed, or set aside
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """The loss is same_neuron_weight * supervised contrast + centroid_weight * contrast with centroids
-    + contrast_weight * InfoNCE + alpha * reconstruction + distillation_weight * distance from the `teacher` (weights,
-    as in `load_encoder`).
+    """The losses, the optimizer and how often a run reports.
 
-    `init_share` averages the trained weights with those that training started from, of which it is the share: what
-    two runs learned of different neurons carries over better to others (Wortsman et al. 2022, arXiv 2109.01903).
+    The loss is same_neuron_weight * supervised contrast + centroid_weight * contrast with centroids
+    + contrast_weight * InfoNCE + alpha * reconstruction + distillation_weight * distance from the teacher.
     """
 
     n_steps: int = 6000
-    learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
+    learning_rate: float = 1e-3  # the largest, after warm-up
+    warmup_steps: int = 200  # the learning rate rises linearly, since Adam's first steps are rough
+    weight_decay: float = 0.01  # PyTorch's default for AdamW
+    clip_norm: float = 1.0  # largest norm of the gradient: one odd batch must not undo many
     same_neuron_weight: float = 1.0
-    same_neuron_temperature: float = 0.1
+    same_neuron_temperature: float = 0.1  # that of Khosla et al. (2020)
     centroid_weight: float = 0.0
-    centroid_temperature: float = 0.05
+    centroid_temperature: float = 0.05  # better than 0.1 on other recordings (encoder-46)
     contrast_weight: float = 0.0
-    contrast_temperature: float = 0.2
-    momentum: float = 0.99
-    alpha: float = 0.3
-    teacher: str | None = None
+    contrast_temperature: float = 0.2  # that of MoCo-v3
+    momentum: float = 0.99  # share of the momentum copies that a step keeps, as in MoCo-v3
+    alpha: float = 0.3  # weight of the mean squared error of the denoised snippet
+    teacher: str | None = None  # weights, as in `load_encoder`
     distillation_weight: float = 0.0
+    # The result is a mean of the trained weights and those that training started from, of which this is the share. What
+    # two runs learned of different neurons carries over better to others (Wortsman et al. 2022, arXiv 2109.01903).
     init_share: float = 0.0
-    log_every: int = 20
-    validate_every: int = 500
-    checkpoint_every: int = 250
+    log_every: int = 20  # steps; cheap beside the steps themselves
+    validate_every: int = 500  # steps; a validation is much slower than a step
+    checkpoint_every: int = 250  # steps that an interruption costs at most
 
     def __post_init__(self):
         if (self.teacher is None) != (self.distillation_weight == 0):
@@ -60,8 +60,10 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingConfig:
+    """All that a pretraining run depends on, but the weights that it starts from."""
+
     seed: int = 0
-    name: str = "encoder"
+    name: str = "encoder"  # of the file of weights
     data: DataConfig = DataConfig()
     encoder: EncoderConfig = EncoderConfig()
     simulation: SimulationConfig = SimulationConfig()
@@ -74,14 +76,23 @@ class PretrainingConfig:
             raise ValueError("data: name a folder of recordings, or footprint files to simulate from")
 
 
-def read_config(path) -> PretrainingConfig:
-    """Read a YAML or JSON file; what it doesn't name keeps its default, what it misspells is an error."""
+def read_config(path: str | Path) -> PretrainingConfig:
+    """Read a YAML or JSON file; what it doesn't name keeps its default.
+
+    Raises
+    ------
+    OSError
+        If the file can't be read.
+    ValueError
+        If it names something unknown, or a value can't be used.
+    """
     with open(Path(path)) as f:
         values = yaml.safe_load(f) or {}
     return _build(PretrainingConfig, values, str(path))
 
 
 def _build(cls, values, where):
+    """Build a configuration from nested dictionaries; `where` begins the message of an error."""
     known = {f.name: f for f in dataclasses.fields(cls)}
     if not isinstance(values, dict) or set(values) - set(known):
         wrong = sorted(set(values) - set(known)) if isinstance(values, dict) else values

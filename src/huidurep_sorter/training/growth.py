@@ -8,27 +8,28 @@ from huidurep_sorter.encoder.network import EncoderConfig, HuiduRep
 
 
 def can_grow(model: HuiduRep, config: EncoderConfig) -> bool:
-    """Whether the configuration is the model's own but for more layers."""
+    """Tell whether the configuration is the model's own but for more layers."""
     own = model.config
     return config.n_layers > own.n_layers and replace(config, n_layers=own.n_layers) == own
 
 
 def grow(model: HuiduRep, n_layers: int) -> HuiduRep:
-    """A copy with more layers, each a copy of the trained one before it whose outputs start at zero.
+    """Copy an encoder with more layers, each a copy of the trained one before it whose outputs start at zero.
 
-    A post-norm layer without output only normalises again. Once the scale and shift of the trained layer's last norm
-    stand in the last of its new layers, that changes nothing: the representation is the same, and training goes on
-    from there instead of from a deep random network, which is slow to start (Gong et al. 2019).
+    A post-norm layer without output only normalises again. The scale and shift of the trained layer's last norm move to
+    the last of its new layers, so that normalising again changes nothing. The representation stays the same. Training
+    goes on from there instead of from a deep random network, which is slow to start (Gong et al. 2019).
 
     Parameters
     ----------
     model : HuiduRep
     n_layers : int
-        More than the model has; spread evenly after its layers.
+        More than the model has. The new layers are spread evenly after its own.
 
     Returns
     -------
     grown : HuiduRep
+        With new memory: the model stays as it is.
     """
     old = model.config.n_layers
     grown = HuiduRep(replace(model.config, n_layers=n_layers))
@@ -45,7 +46,7 @@ def grow(model: HuiduRep, n_layers: int) -> HuiduRep:
 
 @torch.no_grad()
 def _silence(layer):
-    """No output from attention and feed-forward; what the second norm does stays."""
+    """Set the output of attention and feed-forward to zero; what the second norm does stays."""
     for linear in (layer.self_attn.out_proj, layer.linear2):
         linear.weight.zero_()
         linear.bias.zero_()

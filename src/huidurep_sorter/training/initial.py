@@ -11,7 +11,14 @@ from huidurep_sorter.training.growth import can_grow, grow
 
 
 def initial_encoder(init, config: EncoderConfig) -> HuiduRep | None:
-    """The weights `init` names, as `pretrain` takes them; None where it names none.
+    """Load the weights that `init` names, ready to be trained; None where it names none.
+
+    Parameters
+    ----------
+    init : str, Path, list of these or None
+        As in `pretrain`.
+    config : EncoderConfig
+        Weights grow to it where it is their own architecture with more layers; it has no other effect.
 
     Raises
     ------
@@ -29,7 +36,13 @@ def initial_encoder(init, config: EncoderConfig) -> HuiduRep | None:
 
 @torch.no_grad()
 def average(encoders) -> HuiduRep:
-    """The mean of the weights of runs that started from the same ones (Wortsman et al. 2022, arXiv 2203.05482)."""
+    """Average the weights of runs that started from the same ones (Wortsman et al. 2022, arXiv 2203.05482).
+
+    Raises
+    ------
+    ValueError
+        If their architectures differ.
+    """
     first = encoders[0]
     for other in encoders[1:]:
         if other.config != first.config:

@@ -3,13 +3,14 @@
 import numpy as np
 
 PEAK_DTYPE = [("sample_index", "int64"), ("channel_index", "int64"), ("segment_index", "int64")]
-PEAK_RADIUS_UM = 45.0  # around a unit's main channel, where a spike of it may be largest
-REACH = 4  # samples around the known time
-CHUNK_SIZE = 2**17
+PEAK_RADIUS_UM = 45.0  # um around a unit's main channel, where a spike of it may be largest: the next contacts
+REACH = 4  # samples around the known time, where the trough may lie: filters and other channels delay it
+CHUNK_SIZE = 2**17  # samples read at once: 32 MB of float32 at 64 channels
+MAIN_REACH = 10  # samples around a spike in which a unit's mean trough is looked for: a third of a ms at 30 kHz
 
 
 def at_most(spikes, n, rng):
-    """At most n spikes of each unit, drawn at random, in the order of `spikes`."""
+    """Keep at most n spikes of each unit, drawn at random, in the order of `spikes`."""
     shuffled = rng.permutation(len(spikes))
     order = shuffled[np.argsort(spikes["unit_index"][shuffled], kind="stable")]
     units = spikes["unit_index"][order]
@@ -18,18 +19,23 @@ def at_most(spikes, n, rng):
 
 
 def main_channels(recording, spikes, n_units, n_spikes=100):
-    """(n_units,) the channel of the deepest mean trough; of one segment."""
+    """Find the channel of each unit's deepest mean trough, (n_units,), in a recording of one segment.
+
+    The mean is that of the unit's first `n_spikes` spikes; the channel is 0 where it has none.
+    """
     main = np.zeros(n_units, dtype="int64")
     for unit in range(n_units):
         samples = spikes["sample_index"][spikes["unit_index"] == unit][:n_spikes]
-        pieces = [recording.get_traces(start_frame=max(s - 10, 0), end_frame=s + 11) for s in samples]
-        pieces = [p for p in pieces if len(p) == 21]
+        pieces = [
+            recording.get_traces(start_frame=max(s - MAIN_REACH, 0), end_frame=s + MAIN_REACH + 1) for s in samples
+        ]
+        pieces = [p for p in pieces if len(p) == 2 * MAIN_REACH + 1]
         main[unit] = np.mean(pieces, axis=0).min(axis=0).argmin() if pieces else 0
     return main
 
 
 def peaks_near(recording, samples, main_channel, own_channel):
-    """Peaks of known spikes, in a recording of one segment.
+    """Place known spikes as peaks, in a recording of one segment.
 
     Parameters
     ----------
@@ -40,11 +46,13 @@ def peaks_near(recording, samples, main_channel, own_channel):
     main_channel : (n,) int64
         Of each spike's unit.
     own_channel : (n,) bool
-        Where True, the channel on which this very spike is largest, near the main one; else the main one.
+        Where True, the peak is on the channel on which this very spike is largest, near the main one. Elsewhere it is
+        on the main one.
 
     Returns
     -------
     peaks : structured array (n,)
+        Of PEAK_DTYPE, in the order of `samples`.
     """
     locations, groups = recording.get_channel_locations(), recording.get_channel_groups()
     near = np.linalg.norm(locations[:, None] - locations[None], axis=2) < PEAK_RADIUS_UM

@@ -5,19 +5,21 @@ from torch.nn import functional as F
 
 
 def info_nce(queries, keys, temperature=0.2):
-    """InfoNCE of MoCo-v3 (Chen et al. 2021): each query must find its own key among those of the batch.
+    """Compute the InfoNCE of MoCo-v3 (Chen et al. 2021): each query must find its own key among those of the batch.
 
     Parameters
     ----------
     queries, keys : (n, d)
         Row i of both is of the same spike; keys carry no gradient.
+    temperature : float
+        0.2 is that of MoCo-v3. The loss is scaled by twice the temperature, as there.
     """
     logits = F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T / temperature
     return 2 * temperature * F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
 def same_neuron(features, label, temperature=0.1):
-    """Supervised contrast (Khosla et al. 2020): spikes of one neuron attract, all others in the batch repel.
+    """Compute the supervised contrast of Khosla et al. (2020): spikes of one neuron attract, all others repel.
 
     Parameters
     ----------
@@ -36,10 +38,11 @@ def same_neuron(features, label, temperature=0.1):
 
 
 def own_centroid(features, label, temperature=0.05):
-    """Each spike must lie nearer the centroid of its neuron's other spikes than those of all other neurons.
+    """Compute how far each spike is from lying nearer its own neuron's centroid than all others.
 
-    Generalized end-to-end loss of speaker verification (Wan et al. 2018, arXiv 1710.10467). Where `same_neuron` asks
-    for similar pairs, this asks for what a mixture needs to find neurons: compact clusters around their means.
+    It is the generalized end-to-end loss of speaker verification (Wan et al. 2018, arXiv 1710.10467). A spike is left
+    out of its own neuron's centroid. Where `same_neuron` asks for similar pairs, this asks for what a mixture needs to
+    find neurons: compact clusters around their means.
 
     Parameters
     ----------
@@ -59,24 +62,29 @@ def own_centroid(features, label, temperature=0.05):
 
 
 def distillation(features, target):
-    """Mean squared distance to a teacher's representation of the same spike, on the unit sphere; both (n, d)."""
+    """Compute the mean squared distance to a teacher's representation of the same spike, on the unit sphere.
+
+    Parameters
+    ----------
+    features, target : (n, d)
+    """
     return (2 - 2 * F.cosine_similarity(features, target, dim=1)).mean()
 
 
 def alignment(features, label):
-    """Mean squared distance of spikes with one label, on the unit sphere (Wang and Isola 2020)."""
+    """Compute the mean squared distance of spikes with one label, on the unit sphere (Wang and Isola 2020)."""
     features = F.normalize(features, dim=1)
     same = torch.triu(label[:, None] == label[None], diagonal=1)
     return (2 - 2 * (features @ features.T)[same]).mean() if same.any() else torch.tensor(float("nan"))
 
 
 def uniformity(features):
-    """Logarithm of the mean Gaussian potential of pairs, on the unit sphere; lower is more uniform."""
-    return torch.pdist(F.normalize(features, dim=1)).pow(2).mul(-2).exp().mean().log()
+    """Compute the logarithm of the mean Gaussian potential of pairs, on the unit sphere; lower is more uniform."""
+    return torch.pdist(F.normalize(features, dim=1)).pow(2).mul(-2).exp().mean().log()  # -2: Wang and Isola's t
 
 
 def effective_rank(features):
-    """Exponential of the entropy of the covariance's spectrum (Roy and Vetterli 2007), from 1 to d."""
+    """Compute the exponential of the entropy of the covariance's spectrum (Roy and Vetterli 2007), from 1 to d."""
     spectrum = torch.linalg.svdvals(features - features.mean(dim=0)).pow(2)
     p = spectrum / spectrum.sum().clamp(min=1e-12)
     return (-(p * p.clamp(min=1e-12).log()).sum()).exp()

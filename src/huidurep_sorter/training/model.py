@@ -7,6 +7,9 @@ from torch import nn
 
 from huidurep_sorter.encoder.network import HuiduRep
 
+HIDDEN = 256  # width of the heads' hidden layers, as in the authors' checkpoint
+PROJECTED = 5  # features that the contrast compares, as there
+
 
 class ContrastiveModel(nn.Module):
     """The encoder with its projection and prediction heads, and the copies that give the keys."""
@@ -14,18 +17,18 @@ class ContrastiveModel(nn.Module):
     def __init__(self, encoder: HuiduRep):
         super().__init__()
         self.encoder = encoder
-        self.projection = _mlp(encoder.config.n_features, 256, 256, 5)
-        self.prediction = _mlp(5, 256, 5)
+        self.projection = _mlp(encoder.config.n_features, HIDDEN, HIDDEN, PROJECTED)
+        self.prediction = _mlp(PROJECTED, HIDDEN, PROJECTED)
         self.encoder_k = copy.deepcopy(encoder).requires_grad_(False)
         self.projection_k = copy.deepcopy(self.projection).requires_grad_(False)
 
     def queries(self, features):
-        """(n, n_features) -> (n, 5)."""
+        """Make queries of representations, (n, n_features) -> (n, PROJECTED)."""
         return self.prediction(self.projection(features))
 
     @torch.no_grad()
     def keys(self, snippets, offsets_um):
-        """(n, n_samples, n_channels) -> (n, 5), from the momentum copies."""
+        """Make keys of snippets by the momentum copies, (n, n_samples, n_channels) -> (n, PROJECTED)."""
         return self.projection_k(self.encoder_k(snippets, offsets_um))
 
     @torch.no_grad()
@@ -37,7 +40,7 @@ class ContrastiveModel(nn.Module):
 
 
 def _mlp(*widths):
-    """Linear layers, each followed by batch norm, with ReLU between them."""
+    """Build linear layers, each followed by batch norm, with ReLU between them."""
     layers = []
     for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
         layers += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b)]

@@ -4,14 +4,19 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from spikeinterface.core import load
+from tqdm.auto import tqdm, trange
 
 from huidurep_sorter.training.footprints import read_footprints
 from huidurep_sorter.training.simulation import SimulationConfig, simulate
 from huidurep_sorter.training.spike_sets import SpikeSet, spikes_of_recording, spikes_of_simulation
 
-logger = logging.getLogger("huidurep_sorter")
+logger = logging.getLogger(__name__)
 
-SAMPLING_FREQUENCIES = (15000.0, 20000.0, 25000.0, 32000.0, 40000.0)  # beside 30 kHz, in one recording of six
+COMMON_SAMPLING_FREQUENCY = 30000.0  # Hz; that of most recordings, and of the shipped encoders
+COMMON_SHARE = 5 / 6  # of the recordings, at that frequency; the others show what resampling does to a spike
+SAMPLING_FREQUENCIES = (15000.0, 20000.0, 25000.0, 32000.0, 40000.0)  # Hz, of the others
+SEEDS_PER_RUN = 10_000  # so that no recording of one run shares its choice of spikes with one of the next seed
 
 
 def prepare_simulated(folder, footprint_files, simulation: SimulationConfig, window, n_channels, seed, verbose=False):
@@ -24,37 +29,61 @@ def prepare_simulated(folder, footprint_files, simulation: SimulationConfig, win
         Files for `read_footprints`, and how many times the footprints of each count in the draw.
     simulation : SimulationConfig
     window : Window
+        Of the encoder's snippets.
     n_channels : int
+        Of the encoder's snippets.
     seed : int
+    verbose : bool
+        Show a progress bar.
 
     Returns
     -------
     spike_sets : list of SpikeSet
+        One of each recording.
     """
-    from tqdm.auto import trange
-
     footprints = [f for path, times in footprint_files.items() for f in read_footprints(path) * times]
     folders = [Path(folder) / f"simulated-{seed}-{i}" for i in range(simulation.n_recordings)]
     for i in trange(len(folders), desc="simulate", disable=not verbose):
         if folders[i].exists():
             continue
         rng = np.random.default_rng([seed, i])
-        sampling_frequency = 30000.0 if rng.random() < 5 / 6 else rng.choice(SAMPLING_FREQUENCIES)
+        is_common = rng.random() < COMMON_SHARE
+        sampling_frequency = COMMON_SAMPLING_FREQUENCY if is_common else rng.choice(SAMPLING_FREQUENCIES)
         simulated = simulate(footprints, simulation, [seed, i], float(sampling_frequency))
-        spikes_of_simulation(simulated, window, n_channels, seed=seed * 10_000 + i).save(folders[i])
+        spikes_of_simulation(simulated, window, n_channels, seed=seed * SEEDS_PER_RUN + i).save(folders[i])
     return [SpikeSet.load(f) for f in folders]
 
 
 def prepare_recordings(folder, recordings_folder, window, n_channels, seed, use_sorting=False, verbose=False):
-    """Read every recording below a folder and keep its spikes; `NAME/recording` (with `NAME/sorting`) or `NAME`.
+    """Read every recording in a folder and keep its spikes.
+
+    A recording lies in `NAME/recording`, with its sorting in `NAME/sorting` where it has one, or in `NAME` itself.
+
+    Parameters
+    ----------
+    folder : Path
+        Keeps the spikes, one subfolder for each recording; what is there already is kept.
+    recordings_folder : str or Path
+    window : Window
+        Of the encoder's snippets.
+    n_channels : int
+        Of the encoder's snippets.
+    seed : int
+    use_sorting : bool
+        Trust the sortings' units as neurons.
+    verbose : bool
+        Show a progress bar.
 
     Returns
     -------
     spike_sets : list of SpikeSet
-    """
-    from spikeinterface.core import load
-    from tqdm.auto import tqdm
+        One of each recording that has spikes.
 
+    Raises
+    ------
+    ValueError
+        If the folder holds no recording.
+    """
     names = sorted(p for p in Path(recordings_folder).iterdir() if p.is_dir() or p.suffix == ".zarr")
     if not names:
         raise ValueError(f"{recordings_folder} holds no recording")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional as F
+from tqdm.auto import trange
 
 from huidurep_sorter.encoder.checkpoints import choose_device, load_encoder, save_encoder
 from huidurep_sorter.encoder.network import Encoder, HuiduRep
@@ -31,33 +32,46 @@ from huidurep_sorter.training.sources import prepare_recordings, prepare_simulat
 from huidurep_sorter.training.validation import validate
 from huidurep_sorter.training.views import Scenes, draw_batch, make_view
 
-logger = logging.getLogger("huidurep_sorter")
+logger = logging.getLogger(__name__)
 
-VALIDATION_SEED = 1000  # added to the seed of the simulated recordings that validate
-COLLAPSED_RANK = 2.0
+VALIDATION_SEED = 1000  # added to the seed of the simulated recordings that validate, so that they are others
+COLLAPSED_RANK = 2.0  # effective rank of 32 features; under it they hardly differ but in one direction
+FINAL_RATE = 0.01  # of the learning rate, at the last step: small enough that the weights come to rest
 
 
-def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbose=False) -> Path:
+def pretrain(
+    config: PretrainingConfig,
+    folder: str | Path,
+    init: str | Path | list[str | Path] | None = None,
+    device: str | torch.device = "auto",
+    verbose: bool = False,
+) -> Path:
     """Train an encoder; go on where a run in the same folder stopped.
 
     Parameters
     ----------
     config : PretrainingConfig
     folder : str or Path
-        Receives `data/` (the spikes), `checkpoint.pt`, `log.csv`, TensorBoard's events, `NAME.safetensors`.
+        It receives `data/` (the spikes), `checkpoint.pt`, `log.csv`, TensorBoard's events, `NAME.safetensors`.
     init : str, Path, list of these or None, default: None
-        Weights to start from (fine-tuning), as in `load_encoder`, or several to start from their mean; their
-        architecture replaces `config.encoder`, unless that is the same with more layers: then the weights grow.
-    device : str, default: "auto"
+        Weights to start from (fine-tuning), as in `load_encoder`, or several to start from their mean. Their
+        architecture replaces `config.encoder`. Where `config.encoder` is the same with more layers, the weights grow.
+    device : str or torch.device, default: "auto"
+        As in `load_encoder`.
     verbose : bool, default: False
+        Show progress bars.
 
     Returns
     -------
     weights : Path
         The trained encoder, for `load_encoder`.
+
+    Raises
+    ------
+    ValueError
+        If the configuration doesn't fit the weights, the folder or the data.
     """
-    share = config.training.init_share
-    if share and init is None:
+    if config.training.init_share and init is None:
         raise ValueError("init_share averages with the weights that training starts from: name them with init")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,21 +82,30 @@ def pretrain(config: PretrainingConfig, folder, init=None, device="auto", verbos
     teacher = _load_teacher(config, device)
     _check_same_run(config, folder)
     training, validation = prepare_data(config, folder / "data", verbose)
-    with torch.random.fork_rng():  # the initial weights come from the seed; the caller's generator is left alone
-        torch.manual_seed(config.seed)
-        model = ContrastiveModel(encoder or HuiduRep(config.encoder)).to(device)
+    model = _build_model(encoder, config).to(device)
     initial = [p.detach().clone() for p in model.encoder.parameters()]
     _train(model, teacher, training, validation, config, folder, device, verbose)
-    with torch.no_grad():
-        for trained, first in zip(model.encoder.parameters(), initial, strict=True):
-            trained.mul_(1 - share).add_(first, alpha=share)
-    path = folder / f"{config.name}.safetensors"
-    save_encoder(model.encoder, path, training=_provenance(config))
-    return path
+    _mix(model.encoder, initial, config.training.init_share)
+    save_encoder(model.encoder, folder / f"{config.name}.safetensors", training=_provenance(config))
+    return folder / f"{config.name}.safetensors"
+
+
+def _build_model(encoder, config):
+    """Add to the encoder, or to a new one, what training needs; random weights come from the seed alone."""
+    with torch.random.fork_rng():  # the caller's generator is left alone
+        torch.manual_seed(config.seed)
+        return ContrastiveModel(encoder or HuiduRep(config.encoder))
+
+
+@torch.no_grad()
+def _mix(encoder, initial, share):
+    """Replace trained weights by their mean with the initial ones, which have this share of it."""
+    for trained, first in zip(encoder.parameters(), initial, strict=True):
+        trained.mul_(1 - share).add_(first, alpha=share)
 
 
 def _provenance(config):
-    """What a file of weights says of its training: all but where the data and the teacher lay."""
+    """Describe the training for the file of weights: all but where the data and the teacher lay."""
     values = {name: value for name, value in asdict(config).items() if name not in ("data", "encoder")}
     teacher = config.training.teacher
     values["training"]["teacher"] = teacher and Path(teacher).name
@@ -90,12 +113,26 @@ def _provenance(config):
 
 
 def prepare_data(config, folder, verbose=False):
-    """Spikes to train on, and others to validate with.
+    """Prepare spikes to train on, and others to validate with.
+
+    Parameters
+    ----------
+    config : PretrainingConfig
+    folder : Path
+        Keeps the spikes; what is there already is kept.
+    verbose : bool
+        Show progress bars.
 
     Returns
     -------
     training, validation : list of SpikeSet
-        Validation recordings are simulated with another seed; without footprints the last recordings are set aside.
+        Validation recordings are simulated with another seed. Without footprints the last recordings with a sorting are
+        set aside.
+
+    Raises
+    ------
+    ValueError
+        If there is no spike.
     """
     window, n_channels, data = config.encoder.window, config.encoder.n_channels, config.data
     training, validation = [], []
@@ -120,7 +157,7 @@ def prepare_data(config, folder, verbose=False):
 
 
 def _load_teacher(config, device):
-    """The network to learn from, checked to see the same snippets and to give as many features; None for none."""
+    """Load the network to learn from, checked to see the same snippets and to give as many features; None for none."""
     if config.training.teacher is None:
         return None
     teacher, own = load_encoder(config.training.teacher, device), config.encoder
@@ -134,8 +171,7 @@ def _load_teacher(config, device):
 
 
 def _train(model, teacher, training, validation, config, folder, device, verbose):
-    from tqdm.auto import trange
-
+    """Train the model, from the last checkpoint on where there is one."""
     t = config.training
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], lr=t.learning_rate, weight_decay=t.weight_decay
@@ -173,7 +209,7 @@ def _train(model, teacher, training, validation, config, folder, device, verbose
 
 
 def _losses(model, teacher, batch, config, rng, device):
-    """The weighted sum and its parts, and the features (n, n_features) of the first view."""
+    """Compute the weighted sum of the losses and its parts, and the features (n, n_features) of the first view."""
     t = config.training
     on_device = lambda *arrays: (torch.from_numpy(a).to(device) for a in arrays)  # noqa: E731
     x, target, offsets = on_device(*make_view(batch, config.view, rng))
@@ -202,14 +238,15 @@ def _losses(model, teacher, batch, config, rng, device):
 
 
 def _learning_rate(step, t):
-    """Linear warm-up, then half a cosine down to a hundredth."""
+    """Compute the learning rate of a step: a linear warm-up, then half a cosine down to FINAL_RATE of it."""
     if step < t.warmup_steps:
         return t.learning_rate * (step + 1) / t.warmup_steps
     progress = (step - t.warmup_steps) / max(t.n_steps - t.warmup_steps, 1)
-    return t.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    return t.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def _geometry_of(features, label):
+    """Measure what tells whether a representation collapses, and warn where it does."""
     label = torch.from_numpy(label).to(features.device)
     rank = effective_rank(features)
     if rank < COLLAPSED_RANK:
@@ -218,13 +255,14 @@ def _geometry_of(features, label):
 
 
 def _checkpoint(model, optimizer, step, folder):
+    """Write a checkpoint, whole or not at all."""
     partial = folder / "checkpoint.partial"
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
     partial.replace(folder / "checkpoint.pt")
 
 
 def _resume(model, optimizer, folder):
-    """Load the last checkpoint, if there is one; the number of steps done."""
+    """Load the last checkpoint, if there is one; return the number of steps done."""
     path = folder / "checkpoint.pt"
     if not path.exists():
         return 0
@@ -236,7 +274,7 @@ def _resume(model, optimizer, folder):
 
 
 def _check_same_run(config, folder):
-    """A folder belongs to one configuration: resuming another one's checkpoint would be silent garbage."""
+    """Raise ValueError where a folder belongs to another configuration, whose checkpoint isn't ours to resume."""
     text = json.dumps(asdict(config), indent=2)
     path = folder / "config.json"
     if path.exists() and hashlib.sha256(path.read_bytes()).digest() != hashlib.sha256(text.encode()).digest():
@@ -254,7 +292,7 @@ class _Log:
         if new:
             self._rows.writerow(["step", "seconds", "name", "value"])
         self._start = time.perf_counter()
-        try:
+        try:  # TensorBoard is optional: the extra `pretrain` installs it
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(folder / "tensorboard")
@@ -262,6 +300,7 @@ class _Log:
             self._board = None
 
     def write(self, step, values):
+        """Write the values of a step, by name."""
         for name, value in values.items():
             value = value.item() if isinstance(value, torch.Tensor) else value
             self._rows.writerow([step, round(time.perf_counter() - self._start, 1), name, round(value, 5)])
@@ -270,6 +309,7 @@ class _Log:
         self._file.flush()
 
     def close(self):
+        """Close the file and TensorBoard's events."""
         self._file.close()
         if self._board is not None:
             self._board.close()

@@ -6,34 +6,48 @@ import numpy as np
 
 from huidurep_sorter.training.spike_sets import MARGIN, SpikeSet
 
+MIN_LAG = 5  # samples between a spike and one that collides with it; nearer ones would be one spike to a detector
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewConfig:
     """How a view differs from the snippet. Probabilities are per snippet."""
 
-    max_shift: int = 2  # samples
+    max_shift: int = 2  # samples, at most MARGIN: by so many a detector misses the trough
     amplitude_spread: float = 0.1  # standard deviation of the logarithm
     noise_probability: float = 0.4
     noise_scale: float = 0.6  # largest added noise, as a fraction of the recording's own
-    collision_probability: float = 0.25
+    collision_probability: float = 0.25  # that another spike is added
     channel_drop_probability: float = 0.1  # the outer channels are missing, as at the end of a shank
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchConfig:
-    """A batch is made of scenes: units that are neighbours in one recording, the hard negatives of one another."""
+    """What a batch is made of: scenes, of units that are neighbours in one recording.
+
+    Neighbours are the hard negatives of one another, and what a sorter must tell apart.
+    """
 
     scenes: int = 8
     units_per_scene: int = 8
     spikes_per_unit: int = 8
-    radius_um: float = 60.0
+    radius_um: float = 60.0  # of a scene
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Wide snippets (n, n_samples + 2 * MARGIN, n_channels), the clean ones (or the same where unknown), and labels.
+    """Spikes that are seen together, before they are changed.
 
-    `label` is equal for spikes known to be of one neuron; `noise` and `other` are there to be added.
+    Attributes
+    ----------
+    snippets : (n, n_samples + 2 * MARGIN, n_channels) float32
+    clean : like snippets
+        The spike alone; the snippet itself where that isn't known.
+    noise, other : like snippets
+        Noise, and another spike, which a view may add.
+    offsets_um : (n, n_channels, 2) float32
+    label : (n,) int64
+        Equal for spikes known to be of one neuron.
     """
 
     snippets: np.ndarray
@@ -59,7 +73,7 @@ class Scenes:
             self.unit_location = np.array([self.location[self.members[u][0]] for u in self.units]).reshape(-1, 2)
 
     def draw(self, rng):
-        """Indices of the scene's spikes, and their labels within the scene."""
+        """Draw a scene: indices of its spikes, and their labels within the scene."""
         c = self.config
         if not self.is_labelled:
             anchor = rng.integers(len(self.unit))
@@ -74,7 +88,7 @@ class Scenes:
 
 
 def draw_batch(all_scenes: list, config: BatchConfig, rng) -> Batch:
-    """A batch of `config.scenes` scenes, each of a recording drawn at random."""
+    """Draw a batch of `config.scenes` scenes, each of a recording drawn at random."""
     parts, n_labels = {k: [] for k in ("snippets", "clean", "noise", "other", "offsets_um", "label")}, 0
     for _ in range(config.scenes):
         scenes = all_scenes[rng.integers(len(all_scenes))]
@@ -92,7 +106,13 @@ def draw_batch(all_scenes: list, config: BatchConfig, rng) -> Batch:
 
 
 def make_view(batch: Batch, config: ViewConfig, rng):
-    """One view of each snippet of a batch.
+    """Make one view of each snippet of a batch.
+
+    Parameters
+    ----------
+    batch : Batch
+    config : ViewConfig
+    rng : numpy Generator
 
     Returns
     -------
@@ -107,7 +127,7 @@ def make_view(batch: Batch, config: ViewConfig, rng):
     add_noise = (rng.random(n) < config.noise_probability) * rng.uniform(0, config.noise_scale, n)
     view += add_noise[:, None, None].astype("float32") * batch.noise
     collide = np.flatnonzero(rng.random(n) < config.collision_probability)
-    lags = rng.integers(5, n_wide // 2, collide.size) * rng.choice([-1, 1], collide.size)
+    lags = rng.integers(MIN_LAG, n_wide // 2, collide.size) * rng.choice([-1, 1], collide.size)
     for i, lag in zip(collide, lags, strict=True):
         a, b = max(lag, 0), n_wide + min(lag, 0)
         view[i, a:b] += batch.other[i, a - lag : b - lag]
