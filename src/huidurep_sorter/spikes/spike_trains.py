@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.curation import curation_tools
+
+from huidurep_sorter.runtime import keep_compiled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +65,12 @@ def violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULES):
 
 def censor(spikes, sampling_frequency, rules=TRAIN_RULES):
     """Keep only the first of a unit's spikes that lie within the censored period of each other."""
+    keep_compiled(curation_tools)
     gap = rules.censored_ms * sampling_frequency / 1000
     kept = np.ones(len(spikes), dtype=bool)
     for label, times in enumerate(spikes.trains()):
-        indices = np.flatnonzero(spikes.label == label)
-        last = -np.inf
-        for index, time in zip(indices, times, strict=True):
-            kept[index] = time - last > gap
-            if kept[index]:
-                last = time
+        repeated = curation_tools.find_duplicated_spikes(times, gap, method="keep_first_iterative")
+        kept[np.flatnonzero(spikes.label == label)[repeated]] = False
     return spikes.take(kept)
 
 
