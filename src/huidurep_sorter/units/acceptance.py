@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 class AcceptanceRules:
     """What a unit must have to be kept. Norms are those of templates, in units of noise, over time and channels."""
 
-    min_spikes: int = 20  # spikes
+    min_spikes: int = 20  # spikes; of fewer neither a template nor a refractory period can be told
     min_reliability: float = 0.95  # of the templates of even and odd spikes
     max_violation_ratio: float = 0.9  # pairs within the refractory period, over a Poisson process (units-2)
     min_expected_violations: float = 5.0  # pairs of that process; fewer can't show that a unit is none

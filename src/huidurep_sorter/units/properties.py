@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
+from spikeinterface.core import ChannelSparsity, Templates
 from spikeinterface.metrics.quality.misc_metrics import amplitude_cutoff
+from spikeinterface.postprocessing.localization_tools import compute_monopolar_triangulation
 
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spike_trains import count_presence, lags_to_nearest, violation_ratio
-from huidurep_sorter.templates.split_half import average_split_half, near_main_channel
+from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, window_samples
 from huidurep_sorter.traces.probe import channels_within
 from huidurep_sorter.units.acceptance import is_isolated
 
@@ -53,7 +55,7 @@ def measure(traces, units, clusters):
     size = np.abs(waveforms).max(axis=1)
     main = size.argmax(axis=1)
     fs, n_samples, counts, trains = traces.sampling_frequency, traces.n_samples, units.counts(), units.trains()
-    location = locate_units(traces, waveforms, main)
+    location = locate_units(traces, waveforms, window_samples(fs)[0], main)
     amplitudes = spike_amplitudes(traces, units, main)
     return {
         "snr": (size / np.maximum(traces.noise_levels, 1e-9)).max(axis=1),
@@ -87,11 +89,20 @@ def keep_isolated(units, properties, min_nn_hit_rate):
     return units.without(~isolated), {name: values[isolated] for name, values in properties.items()}
 
 
-def locate_units(traces, waveforms, main):
-    """Take the centre of mass of the peak-to-peak energy on the channels around, (n_units, 2) in um."""
-    weights = np.ptp(waveforms, axis=1).astype("float64") ** 2
-    weights *= channels_within(traces.recording, RULES.location_radius_um)[main]
-    return weights @ traces.locations_um / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+def locate_units(traces, waveforms, n_before, main):
+    """Locate units by SpikeInterface's monopolar triangulation, (n_units, 2) in um, from their peaks (units-30)."""
+    around = channels_within(traces.recording, RULES.location_radius_um)[main]
+    templates = Templates(
+        templates_array=waveforms,
+        sampling_frequency=traces.sampling_frequency,
+        nbefore=n_before,
+        channel_ids=traces.recording.channel_ids,
+        unit_ids=np.arange(len(main)),
+        probe=traces.recording.get_probe(),
+        is_in_uV=False,
+    )
+    sparsity = ChannelSparsity(around, templates.unit_ids, templates.channel_ids)
+    return compute_monopolar_triangulation(templates.to_sparse(sparsity), feature="peak_voltage")[:, :2]
 
 
 def spike_amplitudes(traces, units, main):
@@ -141,19 +152,16 @@ def nn_hit_rates(traces, units, main, clusters):
 def find_owners(traces, units, main, clusters):
     """Find the unit of each peak, (n_peaks,): the one that fires nearest in time, on a channel near it; -1 for none.
 
-    A unit's spikes lie where its template is largest, which needn't be where its peaks were found: the lag between
-    the two that is most frequent is its own, and counts as none.
+    Peaks were aligned to their template. Spikes were moved since a template found them, and each remembers by how much:
+    so both are compared on the clock of the template (units-14, units-31).
     """
     reach = int(RULES.match_ms * traces.sampling_frequency / 1000)
     contacts = traces.locations_um[clusters.channel_index]
     best, owner = np.full(len(clusters), np.inf), np.full(len(clusters), -1)
-    for label, train in enumerate(units.trains()):
+    for label, train in enumerate(units.moved(-units.shift).trains()):
         away_um = np.linalg.norm(contacts - traces.locations_um[main[label]], axis=1)
         near = np.flatnonzero(away_um <= RULES.match_radius_um)
-        before, after = lags_to_nearest(clusters.sample_index[near], train).T
-        lag = np.where(-before <= after, before, after)
-        counts = np.bincount(lag[np.abs(lag) <= 2 * reach] + 2 * reach, minlength=4 * reach + 1)
-        away = np.abs(lag - (np.convolve(counts, np.ones(3), "same").argmax() - 2 * reach))
+        away = np.abs(lags_to_nearest(clusters.sample_index[near], np.sort(train))).min(axis=1)
         closer = (away <= reach) & (away < best[near])
         best[near[closer]], owner[near[closer]] = away[closer], label
     return owner
