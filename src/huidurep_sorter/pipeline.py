@@ -115,8 +115,8 @@ def empty_sorting(recording, why) -> NumpySorting:
     """Give a sorting without units, and a warning that says why."""
     logger.warning("the sorting is empty: %s", why)
     warnings.warn(f"the sorting is empty: {why}", stacklevel=2)  # beside the log, for callers that listen
-    n_segments = recording.get_num_segments()
-    return NumpySorting.from_unit_dict([{} for _ in range(n_segments)], recording.sampling_frequency)
+    nothing = NumpySorting.from_unit_dict({}, recording.sampling_frequency)
+    return add_silent_segments(nothing, recording.get_num_segments())
 
 
 def add_silent_segments(sorting, n_segments) -> NumpySorting:
