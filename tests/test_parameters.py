@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 from spikeinterface.core.job_tools import job_keys
 
+from huidurep_sorter.parameter_fields import by_stage, kinds_of, say_allowed
 from huidurep_sorter.parameters import (
     LEAST_FREQ_MIN,
     TDC_PEELER_MS,
     JobKwargs,
     SortingParameters,
-    by_stage,
-    kinds_of,
     read_job_kwargs,
-    say_allowed,
 )
 
 INF, NAN = float("inf"), float("nan")

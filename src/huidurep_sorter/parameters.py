@@ -4,22 +4,18 @@ The same fields check the values, describe them to SpikeInterface, make the opti
 `docs/parameters.md`.
 """
 
-import re
 import reprlib
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field, fields
-from importlib import import_module
+from dataclasses import dataclass
 from multiprocessing import get_all_start_methods
 from pathlib import Path
-from types import NoneType, SimpleNamespace
-from typing import get_args
+from types import SimpleNamespace
+from typing import ClassVar
 
-import numpy as np
 from spikeinterface.core.core_tools import convert_string_to_bytes
 from spikeinterface.core.job_tools import chunk_duration_to_chunk_size, fix_job_kwargs
 
-RENAMED = {"join_fragments": "merge_temporal_splits", "min_confidence": "min_nn_hit_rate"}  # old name to new
+from huidurep_sorter.parameter_fields import Checked, as_entry, by_stage, parameter
+
 TDC_PEELER_MS = {"ms_before": 0.5, "ms_after": 0.8}  # SpikeInterface's tdc-peeler compares so much of each template
 LEAST_FREQ_MIN = 100.0  # Hz; SpikeInterface's filters refuse less
 LEAST_MS = 0.3  # at 5 kHz, the slowest recordings that we sort, a template still has samples enough for each method
@@ -27,162 +23,18 @@ CHUNK_NAMES = ("total_memory", "chunk_size", "chunk_memory", "chunk_duration")  
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
-    """What is known of a parameter beside the name, the type and the default of its field."""
-
-    stage: str
-    text: str
-    change: str  # when to change it
-    unit: str = ""
-    above: float | None = None
-    at_least: float | None = None
-    at_most: float | None = None
-    below: float | None = None
-    choices: str | tuple | None = None  # "module:NAME" is a dict, imported only when it is needed
-    pattern: str | None = None  # of a text
-    measure: Callable | None = None  # function that gives the number to which the bounds apply
-    form: str | None = None  # says what is allowed, where the other fields can't
-
-    def choose(self) -> tuple:
-        """Give the allowed choices, of which a registry may load PyTorch."""
-        if not isinstance(self.choices, str):
-            return self.choices or ()
-        module, name = self.choices.split(":")
-        return tuple(getattr(import_module(f"huidurep_sorter.{module}"), name))
-
-    def is_within(self, number) -> bool:
-        """Tell whether a number is within the bounds, which NaN never is."""
-        return (
-            (self.above is None or number > self.above)
-            and (self.at_least is None or number >= self.at_least)
-            and (self.at_most is None or number <= self.at_most)
-            and (self.below is None or number < self.below)
-        )
-
-    def bounds(self) -> str:
-        """Say the bounds in words."""
-        words = {"above": self.above, "of at least": self.at_least, "at most": self.at_most, "below": self.below}
-        return " and ".join(f"{word} {bound:.10g}" for word, bound in words.items() if bound is not None)
-
-
-def _parameter(default, **about):
-    return field(default=default, metadata={"about": About(**about)})
-
-
-def kinds_of(item) -> tuple:
-    """Give the types that a field allows."""
-    return get_args(item.type) or (item.type,)
-
-
-def make_plain(value, kinds):
-    """Turn NumPy's scalars into Python's, and a number into the one kind of number that is allowed."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if float not in kinds and int in kinds and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if int not in kinds and float in kinds and type(value) is int:
-        with suppress(OverflowError):  # too large a number stays what it is, and is refused by its bounds
-            return float(value)
-    return value
-
-
-def is_allowed(item, value) -> bool:
-    """Tell whether a field takes a plain value."""
-    about, kinds = item.metadata["about"], kinds_of(item)
-    if value is None or isinstance(value, bool):  # to Python a bool is an int
-        return type(value) in kinds and (about.choices is None or value is None or value in about.choose())
-    if not isinstance(value, kinds):
-        return False
-    if about.choices is not None:
-        return value in about.choose()
-    if about.measure is not None:
-        try:
-            return about.is_within(about.measure(value))
-        except Exception:  # SpikeInterface's parsers raise many kinds for what they can't read
-            return False
-    if isinstance(value, str):
-        return about.pattern is None or re.fullmatch(about.pattern, value) is not None
-    return about.is_within(value) if isinstance(value, (int, float)) else True
-
-
-def say_allowed(item) -> str:
-    """Say in words what a field takes, with its unit."""
-    about, kinds = item.metadata["about"], kinds_of(item)
-    if about.form is not None:
-        words = about.form
-    elif about.choices is not None:
-        words = "one of " + ", ".join(repr(choice) for choice in about.choose())
-    elif bool in kinds:
-        words = "True or False"
-    else:
-        words = f"a {'number' if float in kinds else 'whole number'} {about.bounds()}"
-    return words + (f" ({about.unit})" if about.unit else "") + (", or None" if NoneType in kinds else "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checked:
-    """Base of tables of parameters: dataclasses whose fields say what is allowed."""
-
-    def __post_init__(self):
-        for item in fields(self):
-            object.__setattr__(self, item.name, make_plain(getattr(self, item.name), kinds_of(item)))
-
-    @classmethod
-    def defaults(cls) -> dict:
-        """Give the default of each parameter."""
-        return {item.name: item.default for item in fields(cls)}
-
-    @classmethod
-    def descriptions(cls) -> dict:
-        """Say in one line what each parameter is and what it takes."""
-        return {item.name: f"{item.metadata['about'].text}; {say_allowed(item)}" for item in fields(cls)}
-
-    @classmethod
-    def refuse_unknown(cls, names):
-        """Raise ValueError for a name that is none of a parameter."""
-        unknown = sorted(set(names) - set(cls.defaults()), key=str)
-        if unknown and unknown[0] in RENAMED:
-            raise ValueError(f"unknown parameter {unknown[0]!r}: it is called {RENAMED[unknown[0]]!r} now")
-        if unknown:
-            raise ValueError(f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(cls.defaults())}")
-
-    @classmethod
-    def from_dict(cls, parameters: dict):
-        """Build from a dict and check.
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown or a value isn't allowed.
-        """
-        cls.refuse_unknown(parameters)
-        built = cls(**parameters)
-        built.check()
-        return built
-
-    def check(self):
-        """Raise ValueError, naming the parameter, for a value that isn't allowed."""
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if not is_allowed(item, value):
-                raise ValueError(f"{item.name} must be {say_allowed(item)}, not {reprlib.repr(value)}")
-        self.check_together()
-
-    def check_together(self):
-        """Raise ValueError for values that are allowed, but not together."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class SortingParameters(Checked):
     """What a user may choose, in the order of the stages; `docs/parameters.md` explains each."""
 
-    apply_preprocessing: bool = _parameter(
+    renamed: ClassVar[dict] = {"join_fragments": "merge_temporal_splits", "min_confidence": "min_nn_hit_rate"}
+
+    apply_preprocessing: bool = parameter(
         True,
         stage="preprocessing",
         text="Band-pass filter, reference and whiten the traces",
         change="Turn it off for a recording that is filtered and whitened already, with traces in units of noise.",
     )
-    freq_min: float = _parameter(
+    freq_min: float = parameter(
         150.0,
         stage="preprocessing",
         text="Low edge of the pass band",
@@ -191,7 +43,7 @@ class SortingParameters(Checked):
         at_least=LEAST_FREQ_MIN,
         at_most=10_000.0,
     )
-    freq_max: float = _parameter(
+    freq_max: float = parameter(
         7000.0,
         stage="preprocessing",
         text="High edge of the pass band; at most 45 % of the sampling frequency is used",
@@ -201,7 +53,7 @@ class SortingParameters(Checked):
         above=LEAST_FREQ_MIN,
         at_most=100_000.0,
     )
-    whitening_radius_um: float = _parameter(
+    whitening_radius_um: float = parameter(
         100.0,
         stage="preprocessing",
         text="Each channel is whitened with the channels within this distance",
@@ -210,7 +62,7 @@ class SortingParameters(Checked):
         above=0.0,
         at_most=100_000.0,
     )
-    cache_preprocessing_mode: str = _parameter(
+    cache_preprocessing_mode: str = parameter(
         "auto",
         stage="preprocessing",
         text="Where preprocessed traces are kept while the sorter runs",
@@ -218,21 +70,21 @@ class SortingParameters(Checked):
         "'auto' looks for memory first, then for a disk.",
         choices=("auto", "memory", "folder", "zarr", "no-cache"),
     )
-    apply_motion_correction: bool | str = _parameter(
+    apply_motion_correction: bool | str = parameter(
         "auto",
         stage="motion",
         text="Correct the motion of the tissue; 'auto' measures it and corrects it where it is there and can be",
         change="Take False if you corrected motion yourself, True if you see drift that 'auto' left alone.",
         choices=("auto", True, False),
     )
-    detection_method: str = _parameter(
+    detection_method: str = parameter(
         "matched_filtering",
         stage="detection",
         text="How peaks are found",
         change="Take 'locally_exclusive', a plain threshold, to save time where spikes are large.",
         choices="spikes.detection:DETECTORS",
     )
-    peak_sign: str = _parameter(
+    peak_sign: str = parameter(
         "neg",
         stage="detection",
         text="Sign of the peaks",
@@ -240,7 +92,7 @@ class SortingParameters(Checked):
         "Take 'pos' for a recording of inverted sign.",
         choices=("neg", "pos", "both"),
     )
-    detect_threshold: float = _parameter(
+    detect_threshold: float = parameter(
         5.0,
         stage="detection",
         text="Smallest peak that is detected",
@@ -250,7 +102,7 @@ class SortingParameters(Checked):
         above=0.0,
         at_most=1000.0,
     )
-    detection_radius_um: float = _parameter(
+    detection_radius_um: float = parameter(
         50.0,
         stage="detection",
         text="One peak at a time is detected within this distance",
@@ -259,7 +111,7 @@ class SortingParameters(Checked):
         at_least=0.0,
         at_most=100_000.0,
     )
-    n_peaks_per_channel: int = _parameter(
+    n_peaks_per_channel: int = parameter(
         1500,
         stage="detection",
         text="At most this many peaks of each channel are represented and clustered",
@@ -267,21 +119,21 @@ class SortingParameters(Checked):
         at_least=1,
         at_most=100_000_000,
     )
-    features: str = _parameter(
+    features: str = parameter(
         "huidurep",
         stage="features",
         text="How spikes are represented: by the encoder, or by an SVD of each channel",
         change="Take 'svd' to see what the encoder changes.",
         choices="spikes.features:FEATURES",
     )
-    weights: str | Path | None = _parameter(
+    weights: str | Path | None = parameter(
         None,
         stage="features",
         text="Weights of the encoder; None takes the default",
         change="Name the file of an encoder that you trained with `huidurep pretrain`.",
         form="a name of shipped weights, or the path of a file",
     )
-    torch_device: str = _parameter(
+    torch_device: str = parameter(
         "auto",
         stage="features",
         text="Where the encoder runs; 'auto' takes a GPU where there is one",
@@ -289,7 +141,7 @@ class SortingParameters(Checked):
         pattern=r"auto|cpu|mps|cuda(:[0-9]+)?",
         form="'auto', 'cpu', 'cuda', 'cuda:N' (N is a number) or 'mps'",
     )
-    batch_size: int | None = _parameter(
+    batch_size: int | None = parameter(
         None,
         stage="features",
         text="How many spikes are on the device at once; None chooses by device",
@@ -297,14 +149,14 @@ class SortingParameters(Checked):
         at_least=1,
         at_most=10_000_000,
     )
-    clustering_method: str = _parameter(
+    clustering_method: str = parameter(
         "isosplit",
         stage="clustering",
         text="How spikes are clustered",
         change="Take another to compare. None of them was better in our experiments.",
         choices="spikes.clustering:CLUSTERERS",
     )
-    min_cluster_size: int = _parameter(
+    min_cluster_size: int = parameter(
         20,
         stage="clustering",
         text="Fewest spikes of a cluster",
@@ -312,7 +164,7 @@ class SortingParameters(Checked):
         at_least=2,
         at_most=1_000_000,
     )
-    merge_max_difference: float = _parameter(
+    merge_max_difference: float = parameter(
         0.4,
         stage="clustering",
         text="Clusters become one unit if their templates differ by less than this fraction of their norm",
@@ -320,7 +172,7 @@ class SortingParameters(Checked):
         at_least=0.0,
         at_most=1.0,
     )
-    ms_before: float = _parameter(
+    ms_before: float = parameter(
         0.8,
         stage="templates",
         text="Length of a template before its peak",
@@ -329,7 +181,7 @@ class SortingParameters(Checked):
         at_least=LEAST_MS,
         at_most=20.0,
     )
-    ms_after: float = _parameter(
+    ms_after: float = parameter(
         1.4,
         stage="templates",
         text="Length of a template after its peak",
@@ -338,7 +190,7 @@ class SortingParameters(Checked):
         at_least=LEAST_MS,
         at_most=20.0,
     )
-    template_radius_um: float = _parameter(
+    template_radius_um: float = parameter(
         100.0,
         stage="templates",
         text="A template has the channels within this distance of its unit",
@@ -347,7 +199,7 @@ class SortingParameters(Checked):
         at_least=10.0,  # with less, a template may have no channel at all
         at_most=100_000.0,
     )
-    template_min_snr: float = _parameter(
+    template_min_snr: float = parameter(
         2.5,
         stage="templates",
         text="Templates with a smaller peak-to-peak amplitude are dropped before matching",
@@ -356,20 +208,20 @@ class SortingParameters(Checked):
         at_least=0.0,
         at_most=1000.0,
     )
-    matching_method: str = _parameter(
+    matching_method: str = parameter(
         "wobble",
         stage="matching",
         text="How templates are matched to the traces",
         change="Take another to compare. 'wobble' was the best in our experiments.",
         choices="templates.matching:MATCHERS",
     )
-    merge_temporal_splits: bool = _parameter(
+    merge_temporal_splits: bool = parameter(
         True,
         stage="curation",
         text="Merge units that drift took apart: active in turns, one refractory period, alike where one hands over",
         change="Turn it off where similar neurons are active at different times, as place cells may be.",
     )
-    min_template_norm: float = _parameter(
+    min_template_norm: float = parameter(
         8.0,
         stage="curation",
         text="Units whose template has a smaller norm over time and channels are dropped; "
@@ -379,7 +231,7 @@ class SortingParameters(Checked):
         at_least=0.0,
         at_most=10_000.0,
     )
-    min_nn_hit_rate: float = _parameter(
+    min_nn_hit_rate: float = parameter(
         0.45,
         stage="curation",
         text="Units are dropped if a smaller fraction of the spikes nearest to theirs, by features, is their own",
@@ -387,7 +239,7 @@ class SortingParameters(Checked):
         at_least=0.0,
         at_most=1.0,
     )
-    min_firing_rate: float = _parameter(
+    min_firing_rate: float = parameter(
         0.1,
         stage="curation",
         text="Units that fire less are dropped",
@@ -396,7 +248,7 @@ class SortingParameters(Checked):
         at_least=0.0,
         at_most=1000.0,
     )
-    seed: int = _parameter(
+    seed: int = parameter(
         0,
         stage="run",
         text="Same seed, same spikes",
@@ -404,13 +256,13 @@ class SortingParameters(Checked):
         at_least=0,
         below=2**32,  # what NumPy and scikit-learn take
     )
-    save_array: bool = _parameter(
+    save_array: bool = parameter(
         False,
         stage="run",
         text="Save peaks, features, labels and templates in the output folder",
         change="Turn it on to look at the steps of a sorting.",
     )
-    debug: bool = _parameter(
+    debug: bool = parameter(
         False,
         stage="run",
         text="As save_array, and keep every intermediate result",
@@ -442,7 +294,7 @@ def _count_processes(n_jobs):
 class JobKwargs(Checked):
     """SpikeInterface's job kwargs; None is SpikeInterface's global choice."""
 
-    n_jobs: int | float | None = _parameter(
+    n_jobs: int | float | None = parameter(
         None,
         stage="job_kwargs",
         text="Number of processes",
@@ -451,7 +303,7 @@ class JobKwargs(Checked):
         at_least=1,
         form="a number other than 0; -1 is all cores, and a number with a point, up to 1.0, is a fraction of them",
     )
-    chunk_duration: str | float | None = _parameter(
+    chunk_duration: str | float | None = parameter(
         None,
         stage="job_kwargs",
         text="Length of the pieces in which traces are read",
@@ -460,14 +312,14 @@ class JobKwargs(Checked):
         at_least=1,
         form="a time such as '1s', '500ms' or 1.0 (in seconds), at least 1 ms",
     )
-    chunk_size: int | None = _parameter(
+    chunk_size: int | None = parameter(
         None,
         stage="job_kwargs",
         text="The same in samples",
         change="Give it instead of chunk_duration.",
         at_least=1,
     )
-    chunk_memory: str | None = _parameter(
+    chunk_memory: str | None = parameter(
         None,
         stage="job_kwargs",
         text="The same in memory of each process",
@@ -476,7 +328,7 @@ class JobKwargs(Checked):
         at_least=1,
         form="an amount of memory such as '500M' or '2Gi'",
     )
-    total_memory: str | None = _parameter(
+    total_memory: str | None = parameter(
         None,
         stage="job_kwargs",
         text="The same in memory of all processes",
@@ -485,14 +337,14 @@ class JobKwargs(Checked):
         at_least=1,
         form="an amount of memory such as '500M' or '2Gi'",
     )
-    pool_engine: str | None = _parameter(
+    pool_engine: str | None = parameter(
         None,
         stage="job_kwargs",
         text="What runs the jobs",
         change="Take 'thread' where processes can't be started.",
         choices=("process", "thread"),
     )
-    mp_context: str | None = _parameter(
+    mp_context: str | None = parameter(
         None,
         stage="job_kwargs",
         text="How processes are started",
@@ -500,14 +352,14 @@ class JobKwargs(Checked):
         choices=tuple(sorted(get_all_start_methods())),  # those of this machine
         form="'fork', 'spawn' or 'forkserver', where the operating system has it",
     )
-    max_threads_per_worker: int | None = _parameter(
+    max_threads_per_worker: int | None = parameter(
         None,
         stage="job_kwargs",
         text="Number of threads of each process",
         change="Raise it where there are fewer processes than cores.",
         at_least=1,
     )
-    progress_bar: bool | None = _parameter(
+    progress_bar: bool | None = parameter(
         None,
         stage="job_kwargs",
         text="Taken from `verbose` instead",
@@ -547,14 +399,6 @@ def read_job_kwargs(job_kwargs) -> dict:
     return {name: getattr(checked, name) for name in job_kwargs or {} if getattr(checked, name) is not None}
 
 
-def by_stage(*tables) -> dict:
-    """Group the fields of tables by their stage, in order."""
-    stages: dict[str, list] = {}
-    for item in (item for table in tables for item in fields(table)):
-        stages.setdefault(item.metadata["about"].stage, []).append(item)
-    return stages
-
-
 def as_markdown() -> str:
     """Write the page `docs/parameters.md`."""
     lines = [
@@ -572,14 +416,5 @@ def as_markdown() -> str:
     ]
     for stage, items in by_stage(SortingParameters, JobKwargs).items():
         lines += ["", f"## {stage.capitalize() if stage != 'job_kwargs' else '`job_kwargs`'}", ""]
-        lines += [_as_entry(item) for item in items]
+        lines += [as_entry(item) for item in items]
     return "\n".join(lines)
-
-
-def _as_entry(item):
-    about = item.metadata["about"]
-    unit = f" {about.unit}" if about.unit else ""
-    return (
-        f"- **`{item.name}`** (default `{item.default!r}`{unit}): {about.text}. Takes {say_allowed(item)}. "
-        f"*When to change it:* {about.change}"
-    )

@@ -17,7 +17,8 @@ from spikeinterface.sorters import read_sorter_folder
 from huidurep_sorter import __version__
 from huidurep_sorter.cli.main import main, one_line
 from huidurep_sorter.cli.sort import read_value
-from huidurep_sorter.parameters import SortingParameters, by_stage
+from huidurep_sorter.parameter_fields import by_stage
+from huidurep_sorter.parameters import SortingParameters
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from spikeinterface.sorters import run_sorter
 
 from huidurep_sorter.cli.main import EXIT_CODES, UsageError
 from huidurep_sorter.cli.reading import FORMATS, read_recording
-from huidurep_sorter.parameters import SortingParameters, by_stage, kinds_of, say_allowed
+from huidurep_sorter.parameter_fields import by_stage, kinds_of, say_allowed
+from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.sorter import HuidurepSorter
 
 

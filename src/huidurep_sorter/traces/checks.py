@@ -17,7 +17,7 @@ class RecordingLimits:
     min_duration_s: float = 1.0  # s, of all segments together; less holds too few spikes to cluster
     min_segment_duration_s: float = 0.05  # s; filters and noise estimates need so much
     max_sampled_chunks: int = 20  # a segment; enough to see a channel that is dead or not finite from start to end
-    sampled_chunk_s: float = 0.1  # s
+    sampled_chunk_s: float = 0.1  # s; longer than any hum's period
     min_sampling_frequency: float = 5000.0  # Hz; slower recordings are LFP: a spike would have under five samples
     max_freq_min: float = 0.4  # of the sampling frequency; above it the pass band would be nearly empty
 

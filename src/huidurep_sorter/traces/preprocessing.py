@@ -20,7 +20,7 @@ class PreprocessingRules:
     """How traces are cleaned, beside what the user's parameters say."""
 
     filter_type: str = "bessel"  # keeps the shape of spikes; the encoders were trained on it (traces-2, traces-7)
-    filter_order: int = 2  # the same
+    filter_order: int = 2  # of the filter; as the encoders were trained (traces-2, traces-7)
     max_freq_max: float = 0.45  # of the sampling frequency; a filter's edge must lie under a half
     min_channels_for_common_reference: int = 32  # channels; of fewer, one large spike would move the median
 

@@ -21,10 +21,10 @@ class AcceptanceRules:
     max_violation_ratio: float = 0.9  # pairs within the refractory period, over a Poisson process (units-2)
     min_expected_violations: float = 5.0  # pairs of that process; fewer can't show that a unit is none
     small_norm: float = 13.0  # under it: a unit that fires rarely is the largest spikes of the background (units-6)
-    min_rate_of_small_hz: float = 1.5  # Hz (units-6)
+    min_rate_of_small_hz: float = 1.5  # Hz; what a small unit must fire (units-6)
     faint_norm: float = 10.0  # under it: a unit stays only if it is distinct (units-13)
-    min_nn_hit_rate_of_faint: float = 0.85  # (units-13)
-    max_violation_ratio_of_faint: float = 0.5  # (units-13)
+    min_nn_hit_rate_of_faint: float = 0.85  # of its nearest spikes, its own (units-13)
+    max_violation_ratio_of_faint: float = 0.5  # pairs over a Poisson process (units-13)
     max_lag_of_redundant_ms: float = 3.0  # ms after a larger unit's spikes, where its tail is found again (units-3)
 
 

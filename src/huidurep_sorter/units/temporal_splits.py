@@ -2,8 +2,9 @@
 
 A neuron that moves along the probe, where motion can't be corrected or was badly, is matched by one template here and
 by another there. The two templates may differ by more than those of a neuron that stays in place; but when one unit
-fires, the other is silent, and together they keep a refractory period. Where the neuron moves steadily, the last spikes
-of the one look like the first of the other. Where it jumps they don't, but its size hardly changes (units-19, units-25).
+fires, the other is silent, and together they keep a refractory period. Where the neuron moves steadily, the last
+spikes of the one look like the first of the other. Where it jumps they don't, but its size hardly changes (units-19,
+units-25).
 """
 
 from dataclasses import dataclass
