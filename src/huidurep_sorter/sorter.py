@@ -162,9 +162,6 @@ def copy_to_memory(sorting) -> NumpySorting:
     return copied
 
 
-with_integer_ids = copy_to_memory  # the name by which the benchmark knows it
-
-
 def save_whole(sorting, folder):
     """Save a sorting such that `folder` exists only once everything is in it."""
     partial = folder.with_name(folder.name + ".partial")

@@ -11,7 +11,7 @@ from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.split_half import are_near, compare, energies, estimate_split_half
 
 
-@stage("merge clusters")
+@stage("merge")
 def merge_clusters(traces, clusters, max_difference) -> Spikes:
     """Merge clusters whose templates are nearly the same (templates-7, templates-11, templates-23 to templates-27).
 

@@ -15,7 +15,7 @@ from huidurep_sorter.benchmark.sorters.choices import choose_sorters, parse_sort
 from huidurep_sorter.benchmark.sorters.figures import save_figures
 from huidurep_sorter.benchmark.sorters.markdown import markdown
 from huidurep_sorter.benchmark.sorters.study import open_study
-from huidurep_sorter.sorter import with_integer_ids
+from huidurep_sorter.sorter import copy_to_memory
 
 SCORES = ("accuracy", "precision", "recall")
 WHERE = ["recording", "seed", "sorter"]
@@ -124,7 +124,7 @@ def compare(study, key):
     """Return SpikeInterface's comparison with the truth. It is computed once and kept in the study."""
     result = study.get_result(key)
     if len(result["sorting"].unit_ids) == 0:
-        result["sorting"] = with_integer_ids(result["sorting"])
+        result["sorting"] = copy_to_memory(result["sorting"])
     if "gt_comparison" not in result:
         study.compute_results([key], exhaustive_gt=True)
     return study.get_result(key)["gt_comparison"]
