@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from huidurep_sorter import load_encoder
-from huidurep_sorter.encoder.checkpoints import choose_device, save_encoder, shipped_weights
+from huidurep_sorter.encoder.checkpoints import WEIGHTS_FOLDER, choose_device, save_encoder, shipped_weights
 from huidurep_sorter.encoder.network import EncoderConfig, HuiduRep
 
 
@@ -150,8 +151,6 @@ def test_what_is_saved_loads_again(tmp_path):
 
 
 def test_weights_that_do_not_fit_their_configuration_are_refused(tmp_path):
-    from safetensors.torch import save_file
-
     config = {"n_layers": 1, "n_decoder_layers": 0}
     save_file({"conv1.bias": torch.zeros(64)}, tmp_path / "few.safetensors", {"config": json.dumps(config)})
     save_file({"conv1.bias": torch.zeros(64)}, tmp_path / "odd.safetensors", {"config": '{"n_layer": 1}'})
@@ -161,8 +160,6 @@ def test_weights_that_do_not_fit_their_configuration_are_refused(tmp_path):
 
 
 def test_shipped_weights_load_and_carry_their_card():
-    from huidurep_sorter.encoder.checkpoints import WEIGHTS_FOLDER
-
     assert "fast" in shipped_weights()
     assert (WEIGHTS_FOLDER / "LICENSE").exists()
     for name in shipped_weights():
@@ -171,16 +168,6 @@ def test_shipped_weights_load_and_carry_their_card():
         features = encoder.embed(snippets, offsets_um=np.zeros((11, 2)))
         assert np.isfinite(features).all() and features.shape == (2, encoder.config.n_features)
         assert (WEIGHTS_FOLDER / f"{name}.md").exists()
-
-
-def test_a_shipped_file_is_the_one_that_its_card_describes():
-    import hashlib
-
-    from huidurep_sorter.encoder.checkpoints import WEIGHTS_FOLDER
-
-    for name in shipped_weights():
-        digest = hashlib.sha256((WEIGHTS_FOLDER / f"{name}.safetensors").read_bytes()).hexdigest()
-        assert digest in (WEIGHTS_FOLDER / f"{name}.md").read_text()
 
 
 def test_devices(monkeypatch):

@@ -3,7 +3,12 @@ import pytest
 from probeinterface import generate_linear_probe
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
-from spikeinterface.core import NumpyRecording, generate_ground_truth_recording
+from spikeinterface.core import (
+    NumpyRecording,
+    create_sorting_analyzer,
+    generate_ground_truth_recording,
+    get_template_extremum_channel,
+)
 
 from huidurep_sorter import Encoder, embed_spikes, load_encoder
 from huidurep_sorter.traces.preprocessing import preprocess
@@ -14,8 +19,6 @@ PEAK = [("sample_index", "int64"), ("channel_index", "int64"), ("amplitude", "fl
 @pytest.fixture(scope="module")
 def sorted_truth():
     """20 s on 16 channels, and its spikes as peaks, on the units' main channels."""
-    from spikeinterface.core import create_sorting_analyzer, get_template_extremum_channel
-
     recording, truth = generate_ground_truth_recording(durations=[20.0], num_channels=16, num_units=6, seed=2)
     recording = recording.save(format="memory", progress_bar=False, verbose=False)
     analyzer = create_sorting_analyzer(truth, recording, sparse=False, progress_bar=False)

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.signal import butter, sosfiltfilt
 
 from huidurep_sorter.traces.snippets import Window
 from huidurep_sorter.training.footprints import mix, project, read_footprints, slow, turn
@@ -73,8 +74,6 @@ def test_a_file_that_holds_no_footprints_is_named(tmp_path):
 
 
 def test_noise_has_the_wanted_size_in_the_spike_band():
-    from scipy.signal import butter, sosfiltfilt
-
     contacts = np.column_stack([np.zeros(3), [0.0, 20.0, 400.0]])
     noise = make_noise(60000, contacts, 10.0, 30000.0, np.random.default_rng(0))
     noise = sosfiltfilt(butter(4, [300, 6000], "bandpass", fs=30000, output="sos"), noise, axis=0)

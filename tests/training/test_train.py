@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 
 from huidurep_sorter import load_encoder
+from huidurep_sorter.training import train
 from huidurep_sorter.training.config import read_config
 from huidurep_sorter.training.train import pretrain
 
@@ -57,7 +58,6 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(trained, tmp_path, monk
     config = read_config(run.parent / "config.yaml")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "data").symlink_to(run / "data")
-    import huidurep_sorter.training.train as train
 
     class Cut(Exception):
         pass
