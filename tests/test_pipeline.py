@@ -4,6 +4,8 @@ import logging
 
 import numpy as np
 import pytest
+from probeinterface import ProbeGroup, generate_tetrode
+from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.pipeline import sort_recording
@@ -124,6 +126,22 @@ def test_no_unit_reaches_over_two_shanks(single):
     sorting = sort_recording(near, SortingParameters(features="svd", debug=False))
     channels = [list(recording.channel_ids).index(c) for c in sorting.get_property("main_channel_id")]
     np.testing.assert_array_equal(sorting.get_property("group"), np.asarray(channels) % 2)
+
+
+def test_two_probes_are_sorted_in_one_go():
+    recording, truth = make(durations=(20.0,), num_channels=4, num_units=3, seed=2)
+    group = ProbeGroup()
+    for k in range(2):
+        probe = generate_tetrode()
+        probe.move([300.0 * k, 0.0])
+        group.add_probe(probe)
+    group.set_global_device_channel_indices(np.arange(8))
+    traces = recording.get_traces()
+    both = NumpyRecording([np.hstack([traces, np.roll(traces, 54321, axis=0)])], recording.sampling_frequency)
+    both.set_probegroup(group, group_mode="by_probe", in_place=True)
+    sorting = sort_recording(both, SortingParameters(features="svd"))
+    groups = sorting.get_property("group")
+    assert (groups == 0).sum() >= 2 and (groups == 1).sum() >= 2
 
 
 def test_noise_gives_an_empty_sorting_and_says_so(caplog):

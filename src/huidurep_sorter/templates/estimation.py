@@ -9,6 +9,7 @@ from spikeinterface.sortingcomponents.tools import clean_templates, compute_spar
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import as_spike_vector
 from huidurep_sorter.templates.waveforms import average_waveforms, lags_of_peaks, window_samples
+from huidurep_sorter.traces.probe import one_probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def estimate_templates(traces, clusters, parameters) -> Templates:
         channel_ids=traces.recording.channel_ids,
         unit_ids=unit_ids,
         sparsity_mask=sparsity.mask,
-        probe=traces.recording.get_probe(),
+        probe=one_probe(traces.recording),
         is_in_uV=False,
     )
 

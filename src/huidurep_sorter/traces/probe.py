@@ -3,7 +3,7 @@
 import logging
 
 import numpy as np
-from probeinterface import ProbeGroup
+from probeinterface import Probe, ProbeGroup
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,18 @@ def flatten_probe(recording):
     recording.set_probegroup(probes, check_overlap=False)
     recording.set_property("group", groups)
     return recording
+
+
+def one_probe(recording):
+    """Give the probe of a recording; of several probes, one that has all their contacts where they are."""
+    if len(recording.get_probes()) == 1:
+        return recording.get_probe()
+    probe = Probe(ndim=2, si_units="um")
+    shanks = np.asarray(recording.get_channel_groups()).astype(str)
+    locations = recording.get_channel_locations()
+    probe.set_contacts(locations, shapes="circle", shape_params={"radius": 1.0}, shank_ids=shanks)
+    probe.set_device_channel_indices(np.arange(len(locations)))
+    return probe
 
 
 def channels_within(recording, radius_um):

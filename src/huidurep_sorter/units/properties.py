@@ -11,7 +11,7 @@ from spikeinterface.postprocessing.localization_tools import compute_monopolar_t
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spike_trains import count_presence, lags_to_nearest, violation_ratio
 from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, window_samples
-from huidurep_sorter.traces.probe import channels_within
+from huidurep_sorter.traces.probe import channels_within, one_probe
 from huidurep_sorter.units.acceptance import is_isolated
 
 
@@ -98,7 +98,7 @@ def locate_units(traces, waveforms, n_before, main):
         nbefore=n_before,
         channel_ids=traces.recording.channel_ids,
         unit_ids=np.arange(len(main)),
-        probe=traces.recording.get_probe(),
+        probe=one_probe(traces.recording),
         is_in_uV=False,
     )
     sparsity = ChannelSparsity(around, templates.unit_ids, templates.channel_ids)
