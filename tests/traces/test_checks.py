@@ -106,6 +106,17 @@ def test_channel_that_wakes_up_is_kept():
     assert prepare_recording(recording) is recording
 
 
+def test_a_pause_in_the_times_is_none_in_the_samples():
+    recording = make_recording(noise())
+    times = np.arange(60_000) / 30000.0
+    times[30_000:] += 3 * 3600.0
+    recording.set_times(times)
+    prepared = prepare_recording(recording)
+    assert prepared.get_total_duration() == pytest.approx(2.0, abs=0.001)
+    assert recording.get_times()[-1] > 10_000  # the user's own recording keeps its times
+    np.testing.assert_array_equal(prepared.get_traces(), recording.get_traces())
+
+
 @pytest.mark.parametrize("axes", ["xy", "xz", "yz"])
 def test_three_dimensional_probe_keeps_its_plane_and_groups(axes):
     flat = generate_linear_probe(4, ypitch=20)

@@ -53,18 +53,30 @@ def check_recording(recording, parameters):
 
 
 def prepare_recording(recording):
-    """Give the recording that the pipeline sees: on a plane, and without dead channels.
+    """Give the recording that the pipeline sees: on a plane, with samples for a clock, and without dead channels.
 
     A 3-D probe keeps the two axes along which it extends furthest. Channels without any signal are left out,
     with a warning, since whitening would give them the signal of their neighbours.
     """
-    recording = flatten_probe(recording)
+    recording = count_samples(flatten_probe(recording))
     flat = find_flat_channels(sample_chunks(recording))
     if not flat.any():
         return recording
     dead = recording.channel_ids[flat]
     logger.warning("channels without signal are left out: %s", ", ".join(map(str, dead)))
     return recording.select_channels(recording.channel_ids[~flat])
+
+
+def count_samples(recording):
+    """Give the recording without times of its own: a pause in them would count as recorded, and halves could overlap.
+
+    The sorting is in samples, so the user's own recording gives its spikes their times.
+    """
+    if not any(recording.has_time_vector(segment) for segment in range(recording.get_num_segments())):
+        return recording
+    recording = recording.clone()
+    recording.reset_times()
+    return recording
 
 
 def check_probe(recording):

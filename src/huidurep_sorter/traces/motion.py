@@ -80,7 +80,7 @@ def find_obstacle(traces, peaks):
             return "the probe has too few contacts along its length"
         if np.diff(depths).max() > RULES.max_pitch_um:
             return f"the contacts are up to {np.diff(depths).max():.0f} um apart along the probe"
-    rate = len(peaks) / traces.recording.get_total_duration()
+    rate = len(peaks) / traces.duration_s
     if rate < RULES.min_peaks_per_second:
         return f"{rate:.1f} peaks a second are too few to measure it with"
     return None
@@ -98,7 +98,7 @@ def find_doubt(traces, peaks, locations, extent_um, seed=0):
 
 def thin_out(traces, peaks, seed=0):
     """Draw as many peaks at random as motion is measured with, in order of time."""
-    most = int(RULES.max_peaks_per_second * traces.recording.get_total_duration())
+    most = int(RULES.max_peaks_per_second * traces.duration_s)
     if len(peaks) <= most:
         return peaks
     return select_peaks(peaks, method="uniform", n_peaks=most, seed=seed)
