@@ -8,22 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from huidurep_sorter.__about__ import __version__
+from huidurep_sorter.registration import register
 
 __all__ = ["Encoder", "HuidurepSorter", "__version__", "embed_spikes", "load_encoder", "register"]
 
 if TYPE_CHECKING:  # a type checker sees the lazy names and their types, and no others
-    from types import ModuleType
-
     from huidurep_sorter.encoder.checkpoints import load_encoder
     from huidurep_sorter.encoder.embedding import embed_spikes
     from huidurep_sorter.encoder.network import Encoder
     from huidurep_sorter.sorter import HuidurepSorter
-
-    def register(sorterlist: ModuleType | None = None) -> None: ...
-
 else:
-    from huidurep_sorter.registration import register
-
     _LAZY = {
         "Encoder": "encoder.network",
         "HuidurepSorter": "sorter",

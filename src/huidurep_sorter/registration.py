@@ -1,7 +1,9 @@
 """Make SpikeInterface know the sorter by its name."""
 
+from types import ModuleType
 
-def register(sorterlist=None):
+
+def register(sorterlist: ModuleType | None = None) -> None:
     """Add the sorter to SpikeInterface's list of sorters, unless it is there.
 
     Parameters
