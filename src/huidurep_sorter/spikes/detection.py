@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from spikeinterface.sortingcomponents import peak_detection
+from spikeinterface.sortingcomponents import peak_detection, peak_selection
 from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
 
 from huidurep_sorter.runtime import NothingFound, keep_compiled, stage
@@ -26,7 +26,7 @@ class DetectionRules:
     min_peaks_of_prototype: int = 50  # clear peaks; under it the median is too noisy to filter with
     n_chunks_of_noise: int = 5  # stretches in which the noise of the filtered traces is measured
     sweep_ms_matched_filtering: float = 1.5  # ms without another peak around one; a filter rings for longer
-    sweep_ms_locally_exclusive: float = 0.8  # ms
+    sweep_ms_locally_exclusive: float = 0.8  # ms without another peak around one; about a spike's width
 
 
 RULES = DetectionRules()
@@ -113,7 +113,7 @@ def estimate_prototype(traces, parameters):
 
 
 def select_peaks(traces, peaks, parameters, margin) -> Spikes:
-    """Choose the peaks to cluster: at most `n_peaks_per_channel` of each channel, drawn at random (spikes-13).
+    """Choose the peaks to cluster: at most `n_peaks_per_channel` of each channel, drawn at random (spikes-13, spikes-17).
 
     Parameters
     ----------
@@ -134,17 +134,16 @@ def select_peaks(traces, peaks, parameters, margin) -> Spikes:
     NothingFound
         If no peak is left.
     """
-    rng = np.random.default_rng(parameters.seed)
     inside = peaks["sample_index"] >= margin[0]
     inside &= peaks["sample_index"] < traces.n_samples - margin[1]
-    chosen = []
-    for channel in range(len(traces.locations_um)):
-        indices = np.flatnonzero(inside & (peaks["channel_index"] == channel))
-        if indices.size > parameters.n_peaks_per_channel:
-            indices = rng.choice(indices, parameters.n_peaks_per_channel, replace=False)
-        chosen.append(indices)
-    chosen = peaks[np.sort(np.concatenate(chosen))]
-    logger.info("%d peaks, %d of them to cluster", len(peaks), len(chosen))
-    if len(chosen) == 0:
+    if not inside.any():
         raise NothingFound("no peak was found")
+    chosen = peak_selection.select_peaks(
+        peaks[inside],
+        method="uniform",
+        select_per_channel=True,
+        n_peaks=parameters.n_peaks_per_channel,
+        seed=parameters.seed,
+    )
+    logger.info("%d peaks, %d of them to cluster", len(peaks), len(chosen))
     return Spikes.at(chosen["sample_index"], chosen["channel_index"])
