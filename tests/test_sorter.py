@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from probeinterface import ProbeGroup
 from spikeinterface.comparison import compare_sorter_to_ground_truth
-from spikeinterface.core import NumpyRecording, NumpySorting, append_recordings
+from spikeinterface.core import NumpyRecording, NumpySorting, aggregate_units, append_recordings
 from spikeinterface.sorters import (
     get_default_sorter_params,
     read_sorter_folder,
     run_sorter,
     run_sorter_by_property,
+    run_sorter_jobs,
 )
 from spikeinterface.sorters.utils import SpikeSortingError
 
@@ -114,7 +115,7 @@ TRAINS = {"one segment": [1], "silent last segments": [1, 0, 0], "silent between
 
 @pytest.mark.parametrize("spiking", TRAINS.values(), ids=TRAINS)
 def test_the_result_is_in_memory_and_whole(tetrode, tmp_path, monkeypatch, spiking):
-    """All properties of the same type, all segments, integer ids; and nothing of it on disk."""
+    """All properties of the same type, all segments, ids that can be compared; and nothing of it on disk."""
     has_units, silence = any(spiking), np.array([], dtype="int64")
     trains = {"a": np.array([5, 90]), "b": np.array([7])} if has_units else {}
     made = NumpySorting.from_unit_dict([trains if s else dict.fromkeys(trains, silence) for s in spiking], 25000.0)
@@ -130,7 +131,7 @@ def test_the_result_is_in_memory_and_whole(tetrode, tmp_path, monkeypatch, spiki
         assert found.get_num_segments() == len(spiking)
         np.testing.assert_array_equal(found.to_spike_vector(), made.to_spike_vector())
         assert list(found.unit_ids) == (["a", "b"] if has_units else [])
-        assert has_units or found.unit_ids.dtype.kind == "i"
+        assert has_units or found.unit_ids.dtype.kind == "U"
         assert set(found.get_property_keys()) == set(made.get_property_keys())
         for key in made.get_property_keys():
             np.testing.assert_array_equal(found.get_property(key), made.get_property(key))
@@ -307,6 +308,42 @@ def test_no_spike_gives_an_empty_sorting_and_a_warning(quick, tetrode, tmp_path,
     assert "empty" in capfd.readouterr().err
     unit_ids = read_sorter_folder(tmp_path / "out").unit_ids
     assert len(unit_ids) == 0 and unit_ids.dtype.kind in "iU"
+
+
+def silent(recording, folder, value=0.0):
+    """A recording of the same probe whose channels are constant."""
+    traces = np.full((recording.get_num_samples(0), recording.get_num_channels()), value, dtype="float32")
+    out = NumpyRecording([traces], recording.sampling_frequency, channel_ids=recording.channel_ids)
+    out.set_probe(recording.get_probe())
+    return out.save(folder=folder, verbose=False, progress_bar=False)
+
+
+def test_an_unplugged_recording_gives_an_empty_sorting_like_a_full_one(tetrode, quick, tmp_path, capfd):
+    recording = silent(tetrode[0], tmp_path / "unplugged")
+    empty, full = (
+        run_sorter("huidurep", r, folder=tmp_path / name, **quick)
+        for name, r in (("empty", recording), ("full", tetrode[0]))
+    )
+    assert len(empty.unit_ids) == 0 < len(full.unit_ids)
+    assert "unplugged" in capfd.readouterr().err
+    for found in (empty, read_sorter_folder(tmp_path / "empty")):
+        assert set(found.get_property_keys()) == set(full.get_property_keys())
+        for key in full.get_property_keys():
+            assert found.get_property(key).dtype == full.get_property(key).dtype, key
+    together = aggregate_units([full, empty])
+    assert len(together.unit_ids) == len(full.unit_ids) and "snr" in together.get_property_keys()
+    assert together.unit_ids.dtype.kind in "iU"  # what SpikeInterface's comparisons take
+
+
+def test_a_batch_gets_past_a_recording_that_cannot_be_sorted(tetrode, quick, tmp_path):
+    recordings = {"short": tetrode[0].frame_slice(0, 5000), "good": tetrode[0]}
+    jobs = [
+        dict(sorter_name="huidurep", recording=r, folder=tmp_path / name, raise_error=False, **quick)
+        for name, r in recordings.items()
+    ]
+    run_sorter_jobs(jobs, engine="loop", return_output=False)
+    assert "too short" in (tmp_path / "short" / "spikeinterface_log.json").read_text()
+    assert len(read_sorter_folder(tmp_path / "good").unit_ids) > 0
 
 
 def test_silent_last_segment_is_kept(tetrode, quick, tmp_path, monkeypatch):

@@ -17,10 +17,11 @@ from huidurep_sorter.templates.estimation import make_templates
 from huidurep_sorter.templates.matching import match_templates
 from huidurep_sorter.templates.refinement import refine_templates
 from huidurep_sorter.templates.waveforms import window_samples
+from huidurep_sorter.traces.checks import prepare_recording
 from huidurep_sorter.traces.motion import find_motion, interpolate
 from huidurep_sorter.traces.preprocessing import open_traces, prepare
 from huidurep_sorter.units.curation import curate
-from huidurep_sorter.units.properties import keep_isolated, measure
+from huidurep_sorter.units.properties import keep_isolated, measure, no_properties
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +51,7 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     job_kwargs = fix_job_kwargs(dict(job_kwargs or {}) | dict(progress_bar=verbose))
     n_segments = recording.get_num_segments()
     try:
-        if min(recording.get_num_samples(segment) for segment in range(n_segments)) == 0:
-            raise NothingFound("the recording is empty")
-        prepared = prepare(recording, parameters)
+        prepared = prepare(prepare_recording(recording), parameters)
         if n_segments == 1:
             return sort_segment(prepared, parameters, folder, job_kwargs)
         sorting = sort_segment(concatenate_recordings([prepared]), parameters, folder, job_kwargs)
@@ -112,10 +111,12 @@ def save_arrays(folder, traces, peaks, clusters, templates):
 
 
 def empty_sorting(recording, why) -> NumpySorting:
-    """Give a sorting without units, and a warning that says why."""
+    """Give a sorting without units, with every property of a full one, and a warning that says why."""
     logger.warning("the sorting is empty: %s", why)
     warnings.warn(f"the sorting is empty: {why}", stacklevel=2)  # beside the log, for callers that listen
     nothing = NumpySorting.from_unit_dict({}, recording.sampling_frequency)
+    for name, values in no_properties(recording).items():
+        nothing.set_property(name, values)
     return add_silent_segments(nothing, recording.get_num_segments())
 
 

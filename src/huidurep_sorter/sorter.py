@@ -75,22 +75,22 @@ class HuidurepSorter(BaseSorter):
 
     @classmethod
     def _check_params(cls, recording, output_folder, params):
-        """Refuse parameters and recordings that can't be sorted, before any work.
+        """Refuse parameters that can't be used, before any work.
+
+        What is wrong with the recording is raised later, where SpikeInterface guards it: so a batch of recordings with
+        ``raise_error=False`` gets past one that can't be sorted.
 
         Raises
         ------
         ValueError
-            Naming the parameter, or what is wrong with the recording.
+            Naming the parameter.
         FileNotFoundError
             If there are no such weights.
         """
-        from huidurep_sorter.traces.checks import check_recording
-
         parameters, job_kwargs = split_params(params)
         if parameters.weights is not None and Path(parameters.weights).is_file():
             parameters = replace(parameters, weights=Path(parameters.weights).absolute())  # workers run elsewhere
         check_encoder(parameters)
-        check_recording(recording, parameters)
         check_chunks(recording, job_kwargs)
         return check_json(asdict(parameters) | {"job_kwargs": job_kwargs})
 
@@ -101,19 +101,16 @@ class HuidurepSorter(BaseSorter):
     @classmethod
     def _run_from_folder(cls, sorter_output_folder, params, verbose):
         from huidurep_sorter.pipeline import sort_recording
-        from huidurep_sorter.traces.checks import prepare_recording
+        from huidurep_sorter.traces.checks import check_recording
 
         parameters, job_kwargs = split_params(params)
         with log_to_file(sorter_output_folder / f"{cls.sorter_name}.log", verbose):
             start = time.perf_counter()
             recording = cls.load_recording_from_folder(sorter_output_folder.parent)
             log_circumstances(recording, parameters)
+            check_recording(recording, parameters)
             sorting = sort_recording(
-                prepare_recording(recording),
-                parameters,
-                folder=sorter_output_folder,
-                verbose=verbose,
-                job_kwargs=job_kwargs,
+                recording, parameters, folder=sorter_output_folder, verbose=verbose, job_kwargs=job_kwargs
             )
             save_whole(sorting, sorter_output_folder / "sorting")
             n_spikes = sorting.to_spike_vector().size
@@ -122,7 +119,11 @@ class HuidurepSorter(BaseSorter):
 
     @classmethod
     def _get_result_from_folder(cls, sorter_output_folder):
-        return copy_to_memory(load(sorter_output_folder / "sorting"))
+        sorting = load(sorter_output_folder / "sorting")
+        kept = sorter_output_folder / "sorting" / "properties" / "main_channel_id.npy"
+        if len(sorting.unit_ids) == 0 and kept.is_file():  # SpikeInterface reads this one from JSON: no type if empty
+            sorting.set_property("main_channel_id", np.load(kept))
+        return copy_to_memory(sorting)
 
 
 def split_params(params):
@@ -150,9 +151,10 @@ def check_encoder(parameters):
 def copy_to_memory(sorting) -> NumpySorting:
     """Copy a sorting with its properties and all its segments, so that it needs no folder.
 
-    Ids of an empty sorting become integers, as SpikeInterface's comparisons ask for: loading makes them floats.
+    Ids of an empty sorting become texts; loading makes them floats, which SpikeInterface's comparisons refuse. With
+    integers, aggregated with those of other groups, they would become unsigned ones, which comparisons refuse too.
     """
-    unit_ids = sorting.unit_ids if len(sorting.unit_ids) else np.array([], dtype="int64")
+    unit_ids = sorting.unit_ids if len(sorting.unit_ids) else np.array([], dtype="U1")
     copied = NumpySorting(np.array(sorting.to_spike_vector()), sorting.sampling_frequency, unit_ids)
     sorting.copy_metadata(copied)
     if copied.get_num_segments() < sorting.get_num_segments():
@@ -185,7 +187,7 @@ def log_circumstances(recording, parameters):
         "recording: %d channels, %d segments, %.1f s at %g Hz, %s",
         recording.get_num_channels(),
         recording.get_num_segments(),
-        recording.get_total_duration(),
+        recording.get_total_samples() / recording.sampling_frequency,
         recording.sampling_frequency,
         recording.dtype,
     )

@@ -6,6 +6,7 @@ from probeinterface import ProbeGroup, generate_linear_probe
 from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.traces.checks import check_recording, prepare_recording
 
 PARAMETERS = SortingParameters()
@@ -61,11 +62,9 @@ def test_good_input_passes_unchanged(recording):
         ),
         (make_recording(with_value(np.inf, where=-1)), "NaN or infinite values on channels 2"),
         (make_recording(with_value(np.nan, where=0, channel=3)), "NaN or infinite values on channels 3"),
-        (make_recording(np.zeros((60_000, 4), dtype="int16")), "every channel is constant"),
-        (make_recording(np.full((60_000, 4), 7.0, dtype="float32")), "every channel is constant"),
         (make_recording(noise(), sampling_frequency=2500.0), "2500 Hz is too low for spikes.*LFP"),
     ],
-    ids=["no probe", "short", "short segment", "NaN", "inf", "NaN at start", "zeros", "constant", "LFP"],
+    ids=["no probe", "short", "short segment", "NaN", "inf", "NaN at start", "LFP"],
 )
 def test_bad_input_is_refused(recording, message):
     with pytest.raises(ValueError, match=message):
@@ -97,6 +96,17 @@ def test_dead_channel_is_left_out_with_a_warning(value, caplog):
     assert list(prepared.channel_ids) == [0, 2, 3]
     np.testing.assert_array_equal(prepared.get_channel_locations(), recording.get_channel_locations()[[0, 2, 3]])
     assert "channels without signal are left out: 1" in caplog.text
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0])
+def test_an_unplugged_recording_has_nothing_to_sort(value):
+    with pytest.raises(NothingFound, match="unplugged"):
+        prepare_recording(make_recording(np.full((60_000, 4), value, dtype="float32")))
+
+
+def test_an_empty_segment_is_nothing_to_sort():
+    with pytest.raises(NothingFound, match="empty"):
+        prepare_recording(make_recording(noise(), np.zeros((0, 4), dtype="float32")))
 
 
 def test_channel_that_wakes_up_is_kept():

@@ -13,7 +13,8 @@ from huidurep_sorter.cli.main import EXIT_CODES, UsageError
 from huidurep_sorter.cli.reading import FORMATS, read_recording
 from huidurep_sorter.parameter_fields import by_stage, kinds_of, say_allowed
 from huidurep_sorter.parameters import SortingParameters
-from huidurep_sorter.sorter import HuidurepSorter
+from huidurep_sorter.sorter import HuidurepSorter, split_params
+from huidurep_sorter.traces.checks import check_recording
 
 
 class HelpOnParameters(argparse.HelpFormatter):
@@ -103,6 +104,7 @@ def run(arguments):
         if not recording.has_probe():
             raise ValueError("the recording has no probe: give --probe, a probeinterface .json or .prb file")
         HuidurepSorter._check_params(recording, None, params)
+        check_recording(recording, split_params(params)[0])
     except Exception as error:  # readers raise many kinds: whatever stops us here is the input's
         raise UsageError(str(error) or type(error).__name__) from error
     sorting = run_sorter(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.traces.probe import flat_locations, flatten_probe
 
 logger = logging.getLogger(__name__)
@@ -40,16 +41,13 @@ def check_recording(recording, parameters):
     ------
     ValueError
         If there is no probe, or two channels in one place; if the recording is too short, is sampled too
-        slowly for spikes or for the pass band, holds NaN or infinite values, or is constant on all channels.
+        slowly for spikes or for the pass band, or holds NaN or infinite values.
     """
     check_probe(recording)
     check_duration(recording)
     if parameters.apply_preprocessing:
         check_pass_band(recording, parameters.freq_min)
-    chunks = sample_chunks(recording)
-    check_finite(recording, chunks)
-    if find_flat_channels(chunks).all():
-        raise ValueError("every channel is constant (all zero?) in the sampled chunks: there is nothing to sort")
+    check_finite(recording, sample_chunks(recording))
 
 
 def prepare_recording(recording):
@@ -57,11 +55,20 @@ def prepare_recording(recording):
 
     A 3-D probe keeps the two axes along which it extends furthest. Channels without any signal are left out,
     with a warning, since whitening would give them the signal of their neighbours.
+
+    Raises
+    ------
+    NothingFound
+        If the recording is empty, or no channel has a signal: it may be unplugged.
     """
+    if min(recording.get_num_samples(segment) for segment in range(recording.get_num_segments())) == 0:
+        raise NothingFound("the recording is empty")
     recording = count_samples(flatten_probe(recording))
     flat = find_flat_channels(sample_chunks(recording))
     if not flat.any():
         return recording
+    if flat.all():
+        raise NothingFound("no channel has a signal (unplugged?): each is constant where it was looked at")
     dead = recording.channel_ids[flat]
     logger.warning("channels without signal are left out: %s", ", ".join(map(str, dead)))
     return recording.select_channels(recording.channel_ids[~flat])

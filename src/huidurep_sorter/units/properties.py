@@ -28,6 +28,20 @@ class PropertyRules:
 
 RULES = PropertyRules()
 
+TYPES = {  # of the properties that `measure` gives; a channel's id and group have those of the recording
+    "snr": "float32",
+    "amplitude": "float32",
+    "template_norm": "float64",
+    "n_spikes": "int64",
+    "firing_rate": "float64",
+    "refractory_violations": "float64",
+    "presence_ratio": "float64",
+    "amplitude_cutoff": "float64",
+    "nn_hit_rate": "float64",
+    "x": "float64",
+    "y": "float64",
+}
+
 
 @stage("measure")
 def measure(traces, units, clusters):
@@ -57,7 +71,7 @@ def measure(traces, units, clusters):
     fs, n_samples, counts, trains = traces.sampling_frequency, traces.n_samples, units.counts(), units.trains()
     location = locate_units(traces, waveforms, window_samples(fs)[0], main)
     amplitudes = spike_amplitudes(traces, units, main)
-    return {
+    measured = {
         "snr": (size / np.maximum(traces.noise_levels, 1e-9)).max(axis=1),
         "amplitude": size.max(axis=1),
         "template_norm": near_main_channel(traces, array, counts).norms(),
@@ -69,9 +83,20 @@ def measure(traces, units, clusters):
         "nn_hit_rate": nn_hit_rates(traces, units, main, clusters),
         "x": location[:, 0],
         "y": location[:, 1],
-        "main_channel_id": traces.recording.channel_ids[main],
-        "group": traces.shanks[main],
     }
+    measured = {name: np.asarray(values, dtype=TYPES[name]) for name, values in measured.items()}
+    return measured | channel_properties(traces.recording, main)
+
+
+def no_properties(recording):
+    """Give the properties of no unit, with their types, so that empty and full sortings can be put together."""
+    return {name: np.zeros(0, dtype) for name, dtype in TYPES.items()} | channel_properties(recording, [])
+
+
+def channel_properties(recording, main):
+    """Give the id and the group of each unit's main channel, of the types that they have in the recording."""
+    main = np.asarray(main, dtype="int64")
+    return {"main_channel_id": recording.channel_ids[main], "group": np.asarray(recording.get_channel_groups())[main]}
 
 
 def keep_isolated(units, properties, min_nn_hit_rate):
