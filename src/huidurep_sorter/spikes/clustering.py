@@ -25,7 +25,6 @@ class ClusteringRules:
 
     n_components: int = 16  # principal components of the features of one place that are clustered
     position_um: float = 20.0  # um; so far away counts as much as a typical step along a component (spikes-4)
-    max_offset_um: float = 60.0  # um; positions farther from the median are errors, and are taken for this far
     max_depth: int = 3  # splits within splits
     isocut_threshold: float = 1.5  # dip; splits readily: what is one unit is merged again (spikes-2, spikes-3)
     isosplit_min_cluster_size: int = 10  # spikes; isosplit's own limit while it works
@@ -144,8 +143,7 @@ def project(features, positions_um, n_components=RULES.n_components):
     main = np.flatnonzero(energy > 1e-6 * energy[-1])[::-1][:n_components]
     components = x @ vectors[:, main]
     step = np.sqrt((components**2).mean()) if main.size else 1.0
-    most = RULES.max_offset_um
-    offset = np.clip(positions_um - np.median(positions_um, axis=0), -most, most)
+    offset = positions_um - np.median(positions_um, axis=0)
     columns = np.column_stack([components, offset[:, offset.std(axis=0) > 1e-3] * (step / RULES.position_um)])
     jitter = np.random.default_rng(0).normal(size=columns.shape)  # equal spikes would make a covariance singular
     return columns + 1e-3 * step * jitter

@@ -113,7 +113,9 @@ def estimate_prototype(traces, parameters):
 
 
 def select_peaks(traces, peaks, parameters, margin) -> Spikes:
-    """Choose the peaks to cluster: at most `n_peaks_per_channel` of each channel, drawn at random (spikes-13, spikes-17).
+    """Choose the peaks to cluster: at most `n_peaks_per_channel` of each channel, drawn at random.
+
+    More do not help (spikes-13); SpikeInterface draws them (spikes-17).
 
     Parameters
     ----------
