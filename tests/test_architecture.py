@@ -159,7 +159,12 @@ def test_every_threshold_has_an_address(cls):
     source = inspect.getsource(cls)
     for field in dataclasses.fields(cls):
         line = re.search(rf"^ +{field.name}: .*$", source, re.M).group()
-        assert len(line.partition("#")[2].split()) >= 3, f"{cls.__name__}.{field.name} doesn't say why"
+        why = line.partition("#")[2]
+        assert len(why.split()) >= 3, f"{cls.__name__}.{field.name} doesn't say why"
+        known = re.search(r"\b(traces|spikes|templates|units|encoder|sorters)-\d+\b", why) or "limit" in why
+        assert known or "default" in why or cls.__name__.endswith("Limits"), (
+            f"{cls.__name__}.{field.name}: which experiment?"
+        )
 
 
 def test_no_threshold_stands_outside_of_the_rules():

@@ -23,15 +23,15 @@ from huidurep_sorter.spikes.spikes import Spikes
 class ClusteringRules:
     """How readily spikes are split, and what counts in it."""
 
-    n_components: int = 16  # principal components of the features of one place that are clustered
+    n_components: int = 16  # principal components of the features of one place that are clustered (spikes-21)
     position_um: float = 20.0  # um; so far away counts as much as a typical step along a component (spikes-4)
-    max_depth: int = 3  # splits within splits
+    max_depth: int = 3  # splits within splits (spikes-22)
     isocut_threshold: float = 1.5  # dip; splits readily: what is one unit is merged again (spikes-2, spikes-3)
-    isosplit_min_cluster_size: int = 10  # spikes; isosplit's own limit while it works
+    isosplit_min_cluster_size: int = 10  # spikes; isosplit's own limit while it works (spikes-22)
     hdbscan_min_samples: int = 5  # spikes; HDBSCAN's default for small data
-    max_mixture: int = 12  # Gaussians that the mixture may have on one channel
+    max_mixture: int = 12  # Gaussians that the mixture may have on one channel; a limit of time
     n_bisections: int = 2  # times that each cluster is cut in two (spikes-7)
-    n_bisection_components: int = 8  # of the components, those that a bisection looks at
+    n_bisection_components: int = 8  # of the components, those that a bisection looks at (spikes-21)
 
 
 RULES = ClusteringRules()

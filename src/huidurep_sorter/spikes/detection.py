@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 class DetectionRules:
     """How peaks are found, beside what the user's parameters say."""
 
-    ms_before_prototype: float = 1.0  # ms of the matched filter before its peak
-    ms_after_prototype: float = 2.5  # ms after it
+    ms_before_prototype: float = 1.0  # ms of the matched filter before its peak (spikes-19)
+    ms_after_prototype: float = 2.5  # ms after it (spikes-19)
     max_peaks_of_prototype: int = 10_000  # clear peaks that its median is taken over; SpikeInterface's default
-    min_peaks_of_prototype: int = 50  # clear peaks; under it the median is too noisy to filter with
-    n_chunks_of_noise: int = 5  # stretches in which the noise of the filtered traces is measured
-    sweep_ms_matched_filtering: float = 1.5  # ms without another peak around one; a filter rings for longer
-    sweep_ms_locally_exclusive: float = 0.8  # ms without another peak around one; about a spike's width
+    min_peaks_of_prototype: int = 50  # a limit: a median of fewer clear peaks is too noisy to filter with
+    n_chunks_of_noise: int = 5  # stretches in which the noise of the filtered traces is measured; a limit of time
+    sweep_ms_matched_filtering: float = 1.5  # ms without another peak around one; a filter rings for longer (spikes-18)
+    sweep_ms_locally_exclusive: float = 0.8  # ms without another peak around one; about a spike's width (spikes-18)
 
 
 RULES = DetectionRules()

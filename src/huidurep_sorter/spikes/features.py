@@ -20,11 +20,11 @@ from huidurep_sorter.traces.snippets import find_neighbourhoods
 class FeatureRules:
     """What SVD features and positions are made of."""
 
-    n_svd_channels: int = 11  # channels; as many as the encoder sees, so that both can be compared
+    n_svd_channels: int = 11  # channels; the encoder's default, so that both can be compared
     n_svd_components: int = 5  # of each channel; SpikeInterface's default
     svd_ms_before: float = 0.5  # ms; SpikeInterface's default
     svd_ms_after: float = 1.5  # ms; SpikeInterface's default
-    location_radius_um: float = 75.0  # um around the peak's channel, over which the centre of mass is taken
+    location_radius_um: float = 75.0  # um around the peak's channel, over which the centre of mass is taken (spikes-20)
 
 
 RULES = FeatureRules()

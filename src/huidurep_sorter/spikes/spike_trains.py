@@ -12,9 +12,9 @@ from huidurep_sorter.runtime import keep_compiled
 class TrainRules:
     """Times that belong to the physiology of a neuron, or to how its trains are compared."""
 
-    refractory_ms: float = 2.0  # ms; a neuron's spikes lie farther apart than this (units-1)
-    censored_ms: float = 1.0  # ms; what is left of a badly matched spike can match again within this time (units-1)
-    presence_bin_s: float = 10.0  # s; units of one neuron take turns in stretches of at least this (units-20)
+    refractory_ms: float = 2.0  # ms; a neuron's spikes lie farther apart than this (units-1, units-34)
+    censored_ms: float = 1.0  # ms; the rest of a badly matched spike can match again so soon (units-1, units-34)
+    presence_bin_s: float = 10.0  # s; units of one neuron take turns in stretches of at least this (units-20, units-42)
 
 
 TRAIN_RULES = TrainRules()

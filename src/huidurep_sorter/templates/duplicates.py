@@ -12,11 +12,11 @@ from huidurep_sorter.templates.split_half import are_near, estimate_split_half
 class DuplicateRules:
     """When two spikes are one that was found twice."""
 
-    coincidence_ms: float = 0.4  # ms around one lag, within which the spikes of a redundant unit lie
-    max_shared_fraction: float = 0.6  # of a unit's spikes at one lag from another's; more: it is redundant
-    residual_ms: float = 0.5  # ms from a larger unit's spike, within which its residual is matched (units-10)
-    min_residual_fraction: float = 0.1  # of a unit's spikes; fewer coincidences are left alone (units-10)
-    times_chance: float = 3.0  # coincidences over those that chance explains, to be taken for residuals
+    coincidence_ms: float = 0.4  # ms around one lag, within which the spikes of a redundant unit lie (units-32)
+    max_shared_fraction: float = 0.6  # of a unit's spikes at one lag from another's; more: it is redundant (units-32)
+    residual_ms: float = 0.5  # ms from a larger unit's spike, within which its residual is matched (units-10, units-33)
+    min_residual_fraction: float = 0.1  # of a unit's spikes; fewer coincidences are left alone (units-10, units-33)
+    times_chance: float = 3.0  # coincidences over those that chance explains, to be taken for residuals (units-33)
 
 
 RULES = DuplicateRules()

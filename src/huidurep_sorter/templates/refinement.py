@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 class RefinementRules:
     """Which templates are estimated again, and from how much of the recording."""
 
-    part_s: float = 45.0  # s of the recording that are matched first (templates-18, sorters-19)
-    slice_s: float = 5.0  # s; the part is cut into slices that are spread over the recording
-    max_noise: float = 0.02  # of a template's energy that may be noise (templates-18)
+    part_s: float = 45.0  # s of the recording that are matched first (templates-18, templates-28, sorters-19)
+    slice_s: float = 5.0  # s; the part is cut into slices that are spread over the recording (templates-28)
+    max_noise: float = 0.02  # of a template's energy that may be noise (templates-18, templates-28)
 
 
 RULES = RefinementRules()

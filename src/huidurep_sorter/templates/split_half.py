@@ -17,12 +17,12 @@ from huidurep_sorter.traces.probe import channels_within
 class SplitHalfRules:
     """What is compared of two templates."""
 
-    ms_before: float = 0.7  # ms of the window before the peak
-    ms_after: float = 1.3  # ms after it
+    ms_before: float = 0.7  # ms of the window before the peak (templates-29)
+    ms_after: float = 1.3  # ms after it (templates-29)
     max_lag_ms: float = 0.5  # ms by which the peaks of one unit's clusters may lie apart (units-29)
-    n_time_components: int = 12  # of a common basis over time; what lies beyond is noise
-    max_distance_um: float = 120.0  # um; farther from its main channel a template is not looked at (sorters-28)
-    min_energy: float = 1e-6  # noise units squared; under it a ratio of energies means nothing
+    n_time_components: int = 12  # of a common basis over time; what lies beyond is noise (templates-29)
+    max_distance_um: float = 120.0  # um from its main channel that a template is looked at (sorters-28, templates-29)
+    min_energy: float = 1e-6  # noise units squared; a limit: under it a ratio of energies means nothing
 
 
 RULES = SplitHalfRules()

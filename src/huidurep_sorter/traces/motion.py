@@ -20,15 +20,15 @@ class MotionRules:
 
     min_channels: int = 16  # channels of a shank; under it nothing was gained or lost (traces-12)
     min_span_um: float = 100.0  # um along the probe (traces-12)
-    max_pitch_um: float = 45.0  # um between contacts along the probe; farther apart they can't tell a small motion
-    min_peaks_per_second: float = 20.0  # under it a bin of DREDge, 1 s, holds too few
+    max_pitch_um: float = 45.0  # um between contacts along the probe (traces-20: nothing supports it)
+    min_peaks_per_second: float = 20.0  # a limit: under it a bin of DREDge, 1 s, holds too few
     max_peaks_per_second: float = 2000.0  # more tell little, and each must be located (traces-14)
     min_motion_um: float = 4.0  # um, from the 5th to the 95th percentile of time (traces-4, traces-8)
-    min_agreement: float = 0.6  # correlation; on short probes more is measured by mistake (traces-9, traces-13)
-    window_um: float = 200.0  # um; step and width of the windows that may move by themselves
+    min_agreement: float = 0.6  # correlation; short probes show what isn't there (traces-9, traces-13, traces-18)
+    window_um: float = 200.0  # um; step and width of the windows that may move by themselves (traces-18)
     block_channels: int = 64  # channels located at once (traces-15)
     block_margin_um: float = 100.0  # um of channels around a block that its spikes may reach (traces-15)
-    kriging_sigma_um: float = 20.0  # um; SpikeInterface's default (traces-5)
+    kriging_sigma_um: float = 20.0  # um; SpikeInterface's default (traces-5, traces-19)
 
 
 RULES = MotionRules()

@@ -21,8 +21,8 @@ class PreprocessingRules:
 
     filter_type: str = "bessel"  # keeps the shape of spikes; the encoders were trained on it (traces-2, traces-7)
     filter_order: int = 2  # of the filter; as the encoders were trained (traces-2, traces-7)
-    max_freq_max: float = 0.45  # of the sampling frequency; a filter's edge must lie under a half
-    min_channels_for_common_reference: int = 32  # channels; of fewer, one large spike would move the median
+    max_freq_max: float = 0.45  # of the sampling frequency; a limit: a filter's edge must lie under a half
+    min_channels_for_common_reference: int = 32  # channels; of few, the reference takes the spikes away (traces-17)
 
 
 RULES = PreprocessingRules()

@@ -16,16 +16,16 @@ logger = logging.getLogger(__name__)
 class AcceptanceRules:
     """What a unit must have to be kept. Norms are those of templates, in units of noise, over time and channels."""
 
-    min_spikes: int = 20  # spikes; of fewer neither a template nor a refractory period can be told
-    min_reliability: float = 0.95  # of the templates of even and odd spikes
-    max_violation_ratio: float = 0.9  # pairs within the refractory period, over a Poisson process (units-2)
-    min_expected_violations: float = 5.0  # pairs of that process; fewer can't show that a unit is none
-    small_norm: float = 13.0  # under it: a unit that fires rarely is the largest spikes of the background (units-6)
-    min_rate_of_small_hz: float = 1.5  # Hz; what a small unit must fire (units-6)
-    faint_norm: float = 10.0  # under it: a unit stays only if it is distinct (units-13)
-    min_nn_hit_rate_of_faint: float = 0.85  # of its nearest spikes, its own (units-13)
-    max_violation_ratio_of_faint: float = 0.5  # pairs over a Poisson process (units-13)
-    max_lag_of_redundant_ms: float = 3.0  # ms after a larger unit's spikes, where its tail is found again (units-3)
+    min_spikes: int = 20  # spikes; of fewer neither a template nor a refractory period can be told (units-39)
+    min_reliability: float = 0.95  # of the templates of even and odd spikes (units-38)
+    max_violation_ratio: float = 0.9  # pairs within the refractory period, over a Poisson process (units-2, units-37)
+    min_expected_violations: float = 5.0  # pairs of that process; fewer can't show that a unit is none (units-37)
+    small_norm: float = 13.0  # under it: a unit that fires rarely is background's largest spikes (units-6, units-40)
+    min_rate_of_small_hz: float = 1.5  # Hz; what a small unit must fire (units-6, units-40)
+    faint_norm: float = 10.0  # under it: a unit stays only if it is distinct (units-13, units-40)
+    min_nn_hit_rate_of_faint: float = 0.85  # of its nearest spikes, its own (units-13, units-40)
+    max_violation_ratio_of_faint: float = 0.5  # pairs over a Poisson process (units-13, units-40)
+    max_lag_of_redundant_ms: float = 3.0  # ms after a larger unit's spikes: its tail, found again (units-3, units-32)
 
 
 RULES = AcceptanceRules()

@@ -18,13 +18,13 @@ class MergeRules:
     refractory period, over those that chance explains.
     """
 
-    max_difference: float = 0.5  # templates that differ more are of two neurons (units-18)
-    max_difference_of_alike: float = 0.3  # templates that differ less hardly differ (units-17)
-    max_pair_ratio: float = 0.35  # units of similar templates: more pairs, and they ignore each other (units-28)
-    max_pair_ratio_of_alike: float = 0.6  # units whose templates hardly differ (units-17, units-27)
-    min_expected_pairs: float = 6.0  # pairs; fewer can't decide by their ratio (units-28)
-    min_expected_pairs_of_hint: float = 1.0  # pairs; not one of so many seen hints at one neuron (units-28)
-    minor_ratio: float = 5.0  # a unit with so many times fewer spikes is minor: little is lost by it (units-5)
+    max_difference: float = 0.5  # templates that differ more are of two neurons (units-18, units-35)
+    max_difference_of_alike: float = 0.3  # templates that differ less hardly differ (units-17, units-35)
+    max_pair_ratio: float = 0.35  # units of similar templates: more, and they ignore each other (units-28, units-35)
+    max_pair_ratio_of_alike: float = 0.6  # units whose templates hardly differ (units-17, units-35)
+    min_expected_pairs: float = 6.0  # pairs; fewer can't decide by their ratio (units-28, units-36)
+    min_expected_pairs_of_hint: float = 1.0  # pairs; not one of so many seen hints at one neuron (units-28, units-36)
+    minor_ratio: float = 5.0  # so many times fewer spikes: a minor unit, little is lost by it (units-5, units-36)
 
 
 RULES = MergeRules()

@@ -19,11 +19,11 @@ from huidurep_sorter.units.acceptance import is_isolated
 class PropertyRules:
     """How properties are measured."""
 
-    n_neighbours: int = 10  # nearest spikes in features that are asked whose they are (units-7)
-    match_ms: float = 0.3  # ms between a peak and the unit's spike that it is, at most
-    match_radius_um: float = 75.0  # um from a unit's main channel, within which its peaks are found
-    location_radius_um: float = 75.0  # um around its main channel, over which a unit is located
-    chunk_s: float = 5.0  # s of traces read at once
+    n_neighbours: int = 10  # nearest spikes in features that are asked whose they are (units-7, units-41)
+    match_ms: float = 0.3  # ms between a peak and the unit's spike that it is, at most (units-41)
+    match_radius_um: float = 75.0  # um from a unit's main channel, within which its peaks are found (units-41)
+    location_radius_um: float = 75.0  # um around its main channel, over which a unit is located (units-30)
+    chunk_s: float = 5.0  # s of traces read at once; a limit of memory
 
 
 RULES = PropertyRules()

@@ -25,15 +25,15 @@ class TemporalSplitRules:
     Differences are those of templates, over the norm of the larger one.
     """
 
-    max_pair_ratio: float = 0.35  # pairs within the refractory period, over chance; as for merging (units-28)
-    max_difference: float = 0.8  # of the units (units-23)
-    max_overlap: float = 0.9  # of presence; 0.9 to 1.1 for units that don't mind each other (units-20)
-    n_spikes_at_handover: int = 50  # of each unit, those nearest in time to the other's (units-23)
-    max_difference_at_handover: float = 0.45  # of those spikes (units-23)
-    max_difference_from_own: float = 0.55  # of those spikes from their unit; more if they are a third one's (units-23)
-    max_difference_of_jump: float = 0.55  # of the units, where the neuron jumped (units-24)
-    max_overlap_of_jump: float = 0.75  # of presence, where it jumped (units-20, units-24)
-    min_size_ratio_of_jump: float = 0.7  # of the templates' norms, where it jumped (units-24)
+    max_pair_ratio: float = 0.35  # pairs within the refractory period, over chance; as for merging (units-42)
+    max_difference: float = 0.8  # of the units (units-23, units-42)
+    max_overlap: float = 0.9  # of presence; 0.9 to 1.1 for units that don't mind each other (units-20, units-42)
+    n_spikes_at_handover: int = 50  # of each unit, those nearest in time to the other's (units-23, units-43)
+    max_difference_at_handover: float = 0.45  # of those spikes (units-23, units-43)
+    max_difference_from_own: float = 0.55  # of those spikes from their unit; more: a third one's (units-23, units-43)
+    max_difference_of_jump: float = 0.55  # of the units, where the neuron jumped (units-24, units-44)
+    max_overlap_of_jump: float = 0.75  # of presence, where it jumped (units-20, units-44)
+    min_size_ratio_of_jump: float = 0.7  # of the templates' norms, where it jumped (units-24, units-44)
 
 
 RULES = TemporalSplitRules()
