@@ -5,11 +5,13 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from spikeinterface.preprocessing import bandpass_filter, common_reference, whiten
+from spikeinterface.preprocessing import bandpass_filter, common_reference, silence_periods, whiten
 from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
 from threadpoolctl import threadpool_limits
 
 from huidurep_sorter.runtime import stage
+from huidurep_sorter.traces.artefacts import find_silent_periods, without_periods
+from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.traces import Traces
 
 logger = logging.getLogger(__name__)
@@ -29,19 +31,31 @@ RULES = PreprocessingRules()
 
 
 def prepare(recording, parameters):
-    """Give traces in units of noise, lazily; as they are if the user says that he preprocessed them."""
-    if not parameters.apply_preprocessing:
-        return recording.astype("float32")
-    return preprocess(
-        recording,
-        freq_min=parameters.freq_min,
-        freq_max=parameters.freq_max,
-        whitening_radius_um=parameters.whitening_radius_um,
-        seed=parameters.seed,
-    )
+    """Give traces in units of noise, lazily; as they are if the user says that he preprocessed them.
+
+    Stretches without any signal are filled with noise, so that no noise level, no filter and no unit notices them.
+    """
+    silent = find_silent_periods(recording)
+    if len(silent):
+        recording = silence_periods(recording, periods=silent, mode="zeros")  # a filter would spread missing values
+    if parameters.apply_preprocessing:
+        prepared = preprocess(
+            recording,
+            freq_min=parameters.freq_min,
+            freq_max=parameters.freq_max,
+            whitening_radius_um=parameters.whitening_radius_um,
+            seed=parameters.seed,
+            silent_periods=silent,
+        )
+    else:
+        prepared = recording.astype("float32")
+    if len(silent) == 0:
+        return prepared
+    noise_levels = estimate_noise(without_periods(prepared, silent), parameters.seed)
+    return silence_periods(prepared, periods=silent, mode="noise", noise_levels=noise_levels, seed=parameters.seed)
 
 
-def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_um=100.0, seed=0):
+def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_um=100.0, seed=0, silent_periods=()):
     """Band-pass filter, reference and whiten a recording, lazily, with SpikeInterface's own steps.
 
     Parameters
@@ -55,6 +69,8 @@ def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_u
         Each channel is whitened with the channels within this distance of it.
     seed : int, default: 0
         Chooses the stretches of the recording from which the covariance is estimated.
+    silent_periods : structured array (n_periods,), optional
+        As `find_silent_periods` gives; they are left out of the covariance.
 
     Returns
     -------
@@ -64,8 +80,12 @@ def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_u
     recording = _band_pass(recording, freq_min, freq_max)
     if recording.get_num_channels() >= RULES.min_channels_for_common_reference:
         recording = common_reference(recording)
+    kwargs = dict(mode="local", radius_um=whitening_radius_um, dtype="float32", seed=seed)
     with threadpool_limits(limits=1):  # the last digits of a covariance depend on the number of threads, then all does
-        return whiten(recording, mode="local", radius_um=whitening_radius_um, dtype="float32", seed=seed)
+        if len(silent_periods) == 0:
+            return whiten(recording, **kwargs)
+        learned = whiten(without_periods(recording, silent_periods), **kwargs)
+        return whiten(recording, W=learned._kwargs["W"], M=learned._kwargs["M"], dtype="float32")
 
 
 @contextmanager
