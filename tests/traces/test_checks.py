@@ -109,6 +109,14 @@ def test_dead_channel_is_left_out_with_a_warning(value, caplog):
     assert "channels without signal are left out: 1" in caplog.text
 
 
+def test_a_copy_of_another_channel_is_left_out_with_a_warning(caplog):
+    traces = noise()
+    traces[:, 3] = traces[:, 0]
+    prepared = prepare_recording(make_recording(traces))
+    assert list(prepared.channel_ids) == [0, 1, 2]
+    assert "copies of others (shorted?) are left out: 3" in caplog.text
+
+
 @pytest.mark.parametrize("value", [0.0, 7.0])
 def test_an_unplugged_recording_has_nothing_to_sort(value):
     with pytest.raises(NothingFound, match="unplugged"):

@@ -55,7 +55,8 @@ def prepare_recording(recording):
     """Give the recording that the pipeline sees: on a plane, with samples for a clock, and without dead channels.
 
     A 3-D probe keeps the two axes along which it extends furthest. Channels without any signal are left out,
-    with a warning, since whitening would give them the signal of their neighbours.
+    with a warning, since whitening would give them the signal of their neighbours; so are copies of another channel
+    (contacts that are shorted), whose units would be in two places.
 
     Raises
     ------
@@ -65,14 +66,16 @@ def prepare_recording(recording):
     if min(recording.get_num_samples(segment) for segment in range(recording.get_num_segments())) == 0:
         raise NothingFound("the recording is empty")
     recording = count_samples(flatten_probe(recording))
-    flat = find_flat_channels(sample_chunks(recording))
-    if not flat.any():
-        return recording
+    chunks = sample_chunks(recording)
+    flat = find_flat_channels(chunks)
     if flat.all():
         raise NothingFound("no channel has a signal (unplugged?): each is constant where it was looked at")
-    dead = recording.channel_ids[flat]
-    logger.warning("channels without signal are left out: %s", ", ".join(map(str, dead)))
-    return recording.select_channels(recording.channel_ids[~flat])
+    copied = find_copied_channels(chunks) & ~flat
+    for bad, what in ((flat, "channels without signal"), (copied, "channels that are copies of others (shorted?)")):
+        if bad.any():
+            logger.warning("%s are left out: %s", what, ", ".join(map(str, recording.channel_ids[bad])))
+    good = ~(flat | copied)
+    return recording if good.all() else recording.select_channels(recording.channel_ids[good])
 
 
 def count_samples(recording):
@@ -152,3 +155,10 @@ def sample_chunks(recording):
 def find_flat_channels(chunks):
     """Find channels that never change within any of the chunks; (n_channels,) bool."""
     return np.all([np.ptp(traces, axis=0) == 0 for traces in chunks], axis=0)
+
+
+def find_copied_channels(chunks):
+    """Find channels whose values are those of an earlier channel in all of the chunks; (n_channels,) bool."""
+    values = np.concatenate(chunks)
+    _, first, which = np.unique(values, axis=1, return_index=True, return_inverse=True)
+    return first[which.ravel()] != np.arange(values.shape[1])
