@@ -31,8 +31,15 @@ class SortingParameters(Checked):
     apply_preprocessing: bool = parameter(
         True,
         stage="preprocessing",
-        text="Band-pass filter, reference and whiten the traces",
-        change="Turn it off for a recording that is filtered and whitened already, with traces in units of noise.",
+        text="Band-pass filter and reference the traces",
+        change="Turn it off for a recording that you filtered yourself, in any unit.",
+    )
+    apply_whitening: bool = parameter(
+        True,
+        stage="preprocessing",
+        text="Whiten the traces, also those of a recording that you filtered yourself; "
+        "else each channel is scaled to its noise",
+        change="Turn it off for a recording that you whitened yourself.",
     )
     freq_min: float = parameter(
         150.0,

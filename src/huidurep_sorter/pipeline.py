@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from spikeinterface.core import NumpySorting, concatenate_recordings, fix_job_kwargs, split_sorting
+from spikeinterface.core import NumpySorting, fix_job_kwargs, split_sorting
 from spikeinterface.core.numpyextractors import SpikeVectorSortingSegment
 
 from huidurep_sorter.runtime import NothingFound
@@ -52,11 +52,11 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     n_segments = recording.get_num_segments()
     try:
         prepared = prepare(prepare_recording(recording), parameters)
-        if n_segments == 1:
-            return sort_segment(prepared, parameters, folder, job_kwargs)
-        sorting = sort_segment(concatenate_recordings([prepared]), parameters, folder, job_kwargs)
+        sorting = sort_segment(prepared, parameters, folder, job_kwargs)
     except NothingFound as reason:
         return empty_sorting(recording, reason)
+    if n_segments == 1:
+        return sorting
     sorting = NumpySorting.from_sorting(split_sorting(sorting, [recording]), with_metadata=True)
     return add_silent_segments(sorting, n_segments)
 

@@ -71,6 +71,15 @@ def test_stretches_do_not_depend_on_how_traces_are_read(monkeypatch):
     assert found_in(noise(), traces) == whole and len(whole) > 10
 
 
+def test_periods_are_moved_with_their_segments():
+    first, second = noise(40_000), noise(50_000, seed=1)
+    first[20_000:21_000], second[30_000:31_000] = 0.0, 0.0
+    recording = recording_of(first, second)
+    moved = artefacts.end_to_end(recording, artefacts.find_silent_periods(recording))
+    assert (moved["segment_index"] == 0).all()
+    assert (moved["start_sample_index"] + MARGIN).tolist() == [20_000, 70_000]
+
+
 def test_ends_of_segments_are_found_and_clipped():
     traces = noise()
     traces[:500], traces[-500:] = 0.0, 0.0

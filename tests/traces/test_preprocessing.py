@@ -6,6 +6,7 @@ from probeinterface import generate_linear_probe
 from spikeinterface.core import NumpyRecording
 from threadpoolctl import threadpool_limits
 
+from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.traces import preprocessing
 from huidurep_sorter.traces.preprocessing import cache_folder, preprocess
 
@@ -59,3 +60,17 @@ def test_traces_are_kept_on_disk_only_where_there_is_room(monkeypatch, caplog, t
     else:
         with pytest.raises(OSError, match="no-cache"):
             cache_folder(recording, "folder", folder)
+
+
+@pytest.mark.parametrize("gain", [1.0, 1e-6])
+@pytest.mark.parametrize("apply_whitening", [True, False])
+def test_what_the_user_filtered_is_scaled_to_noise_in_any_unit(gain, apply_whitening):
+    rng = np.random.default_rng(0)
+    traces = (rng.normal(size=(60_000, 4)) * [5.0, 10.0, 20.0, 40.0] * gain).astype("float32")
+    recording = NumpyRecording([traces], 30000.0)
+    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(4)]))
+    parameters = SortingParameters(apply_preprocessing=False, apply_whitening=apply_whitening)
+    prepared = preprocessing.prepare(recording, parameters).get_traces()
+    np.testing.assert_allclose(prepared.std(axis=0), 1.0, rtol=0.05)
+    correlation = [np.corrcoef(prepared[:, c], traces[:, c])[0, 1] for c in range(4)]
+    assert min(correlation) > 0.99  # no filter, and no channel mixed with another that is independent of it

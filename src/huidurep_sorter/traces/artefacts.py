@@ -63,6 +63,16 @@ def find_silent_periods(recording):
     return periods
 
 
+def end_to_end(recording, periods):
+    """Give the periods of a recording as those of its segments end to end."""
+    lengths = [recording.get_num_samples(segment) for segment in range(recording.get_num_segments())]
+    moved = periods.copy()
+    for name in ("start_sample_index", "end_sample_index"):
+        moved[name] += np.r_[0, np.cumsum(lengths)[:-1]][periods["segment_index"]]
+    moved["segment_index"] = 0
+    return moved
+
+
 def without_periods(recording, periods):
     """Cut the periods out, so that what is left can be measured; segments are its pieces."""
     pieces = []

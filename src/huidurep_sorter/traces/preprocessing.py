@@ -5,12 +5,13 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from spikeinterface.preprocessing import bandpass_filter, common_reference, silence_periods, whiten
+from spikeinterface.core import concatenate_recordings
+from spikeinterface.preprocessing import bandpass_filter, common_reference, scale, silence_periods, whiten
 from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
 from threadpoolctl import threadpool_limits
 
 from huidurep_sorter.runtime import stage
-from huidurep_sorter.traces.artefacts import find_silent_periods, without_periods
+from huidurep_sorter.traces.artefacts import end_to_end, find_silent_periods, without_periods
 from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.traces import Traces
 
@@ -31,31 +32,31 @@ RULES = PreprocessingRules()
 
 
 def prepare(recording, parameters):
-    """Give traces in units of noise, lazily; as they are if the user says that he preprocessed them.
+    """Give traces in units of noise, lazily, in one segment; without a filter if the user applied his own.
 
-    Stretches without any signal are filled with noise, so that no noise level, no filter and no unit notices them.
+    Segments are filtered one by one and then put end to end, so that noise is learned on all of them. Stretches
+    without any signal are filled with noise, so that no noise level, no filter and no unit notices them.
     """
     silent = find_silent_periods(recording)
     if len(silent):
         recording = silence_periods(recording, periods=silent, mode="zeros")  # a filter would spread missing values
     if parameters.apply_preprocessing:
-        prepared = preprocess(
-            recording,
-            freq_min=parameters.freq_min,
-            freq_max=parameters.freq_max,
-            whitening_radius_um=parameters.whitening_radius_um,
-            seed=parameters.seed,
-            silent_periods=silent,
-        )
+        filtered = band_pass_and_reference(recording, parameters.freq_min, parameters.freq_max)
     else:
-        prepared = recording.astype("float32")
+        filtered = recording.astype("float32")
+    if recording.get_num_segments() > 1:
+        filtered, silent = concatenate_recordings([filtered]), end_to_end(recording, silent)
+    if parameters.apply_whitening:
+        prepared = whiten_locally(filtered, parameters.whitening_radius_um, parameters.seed, silent)
+    else:
+        prepared = scale_to_noise(filtered, parameters.seed, silent)
     if len(silent) == 0:
         return prepared
     noise_levels = estimate_noise(without_periods(prepared, silent), parameters.seed)
     return silence_periods(prepared, periods=silent, mode="noise", noise_levels=noise_levels, seed=parameters.seed)
 
 
-def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_um=100.0, seed=0, silent_periods=()):
+def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_um=100.0, seed=0):
     """Band-pass filter, reference and whiten a recording, lazily, with SpikeInterface's own steps.
 
     Parameters
@@ -69,23 +70,47 @@ def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_u
         Each channel is whitened with the channels within this distance of it.
     seed : int, default: 0
         Chooses the stretches of the recording from which the covariance is estimated.
-    silent_periods : structured array (n_periods,), optional
-        As `find_silent_periods` gives; they are left out of the covariance.
 
     Returns
     -------
     recording : BaseRecording
         float32, about unit noise on every channel.
     """
-    recording = _band_pass(recording, freq_min, freq_max)
+    return whiten_locally(band_pass_and_reference(recording, freq_min, freq_max), whitening_radius_um, seed)
+
+
+def band_pass_and_reference(recording, freq_min, freq_max):
+    """Band-pass filter each channel and, of many, take off what they have in common, lazily."""
+    highest = RULES.max_freq_max * recording.sampling_frequency
+    if freq_max > highest:
+        logger.info("freq_max lowered from %g to %g Hz: the recording has no more", freq_max, highest)
+    recording = bandpass_filter(
+        recording,
+        freq_min=freq_min,
+        freq_max=min(freq_max, highest),
+        ftype=RULES.filter_type,
+        filter_order=RULES.filter_order,
+        dtype="float32",
+    )
     if recording.get_num_channels() >= RULES.min_channels_for_common_reference:
         recording = common_reference(recording)
-    kwargs = dict(mode="local", radius_um=whitening_radius_um, dtype="float32", seed=seed)
+    return recording
+
+
+def whiten_locally(recording, radius_um, seed, silent_periods=()):
+    """Whiten each channel with those around it, lazily; the covariance is that of the periods with a signal."""
+    kwargs = dict(mode="local", radius_um=radius_um, dtype="float32", seed=seed)
     with threadpool_limits(limits=1):  # the last digits of a covariance depend on the number of threads, then all does
         if len(silent_periods) == 0:
             return whiten(recording, **kwargs)
         learned = whiten(without_periods(recording, silent_periods), **kwargs)
         return whiten(recording, W=learned._kwargs["W"], M=learned._kwargs["M"], dtype="float32")
+
+
+def scale_to_noise(recording, seed, silent_periods=()):
+    """Divide each channel by its noise, lazily."""
+    calm = recording if len(silent_periods) == 0 else without_periods(recording, silent_periods)
+    return scale(recording, gain=1 / estimate_noise(calm, seed), dtype="float32")
 
 
 @contextmanager
@@ -151,17 +176,3 @@ def cache_folder(recording, mode, folder):
         raise OSError(f"{problem}: choose another folder, or cache_preprocessing_mode='no-cache', which is slower")
     logger.warning("%s: if memory doesn't hold them either, each stage computes them anew, which is slower", problem)
     return None
-
-
-def _band_pass(recording, freq_min, freq_max):
-    highest = RULES.max_freq_max * recording.sampling_frequency
-    if freq_max > highest:
-        logger.info("freq_max lowered from %g to %g Hz: the recording has no more", freq_max, highest)
-    return bandpass_filter(
-        recording,
-        freq_min=freq_min,
-        freq_max=min(freq_max, highest),
-        ftype=RULES.filter_type,
-        filter_order=RULES.filter_order,
-        dtype="float32",
-    )
