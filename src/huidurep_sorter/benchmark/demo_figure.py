@@ -155,6 +155,7 @@ def draw_raster(ax, demo, colours, duration_s=10.0):
     if trains:
         ax.eventplot(trains, colors=list(colours.values()), linelengths=0.8, linewidths=0.8)
     ax.set(xlabel="time (s)", ylabel="unit, by depth", title="sorted spike trains", xlim=(0, duration_s))
+    ax.yaxis.get_major_locator().set_params(integer=True)
 
 
 def draw_templates(ax, demo, colours, n_units=8):
