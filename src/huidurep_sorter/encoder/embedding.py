@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from spikeinterface.core import BaseRecording
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from huidurep_sorter.encoder.checkpoints import load_encoder
 from huidurep_sorter.encoder.network import Encoder

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from spikeinterface.core import load
-from tqdm import tqdm, trange
+from tqdm.auto import tqdm, trange
 
 from huidurep_sorter.training.footprints import read_footprints
 from huidurep_sorter.training.simulation import SimulationConfig, simulate

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional as F
-from tqdm import trange
+from tqdm.auto import trange
 
 from huidurep_sorter.encoder.checkpoints import choose_device, load_encoder, save_encoder
 from huidurep_sorter.encoder.network import Encoder, HuiduRep

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from huidurep_sorter.benchmark.folders import find_folders
 from huidurep_sorter.benchmark.representation.denoising import DENOISING_NAMES, denoising_scores
