@@ -45,3 +45,28 @@ def test_units_in_turns_do_not_overlap_and_stationary_ones_do():
     in_turns = spike_trains.presence_overlap(np.array([[9, 9, 0, 0], [0, 0, 5, 5]]))
     assert in_turns[0, 1] == 0
     assert spike_trains.presence_overlap(np.array([[3, 3, 3], [8, 8, 8]]))[0, 1] == pytest.approx(1)
+
+
+def mixture(rate_hz, seed):
+    """A train in which a third of the spikes is followed by another 1.5 ms later."""
+    train = poisson(rate_hz, seed, refractory_ms=3.0)
+    return np.sort(np.concatenate([train, train[::3] + 45]))
+
+
+def test_a_mixture_violates_steadily_and_a_neuron_does_not():
+    assert spike_trains.steady_violation_ratio(mixture(30, 0), FS, DURATION) > 1.5
+    assert spike_trains.steady_violation_ratio(poisson(40, 1, refractory_ms=3.0), FS, DURATION) == 0
+    assert spike_trains.steady_violation_ratio(poisson(60, 2), FS, DURATION) == pytest.approx(0.8, abs=0.3)
+
+
+@pytest.mark.parametrize("n_moments", [1, 5])
+def test_a_few_moments_do_not_decide_a_neurons_life(n_moments):
+    neuron, rng = poisson(20, 0, refractory_ms=3.0), np.random.default_rng(1)
+    moments = [start + np.arange(60) * 50 for start in rng.integers(0, DURATION - 5000, n_moments)]
+    spoiled = np.sort(np.concatenate([neuron, *moments]))
+    assert spike_trains.violation_ratio(spoiled, FS, DURATION)[0] > 0.9
+    assert spike_trains.steady_violation_ratio(spoiled, FS, DURATION) == 0
+
+
+def test_a_slow_unit_cannot_be_judged():
+    assert spike_trains.steady_violation_ratio(mixture(2, 0), FS, DURATION) == 0

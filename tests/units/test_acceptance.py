@@ -15,7 +15,6 @@ GOOD = dict(
     norm=20.0,
     reliability=0.99,
     violation_ratio=0.1,
-    expected_violations=50.0,
     min_firing_rate=0.1,
     min_norm=8.0,
 )
@@ -37,8 +36,6 @@ GOOD = dict(
         (dict(reliability=0.94), "even and odd"),
         (dict(violation_ratio=0.91), "no refractory period"),
         (dict(violation_ratio=0.89), None),
-        (dict(violation_ratio=2.0, expected_violations=4.9), None),  # too few pairs to tell
-        (dict(violation_ratio=2.0, expected_violations=5.0), "no refractory period"),
     ],
 )
 def test_a_unit_is_noise_for_a_reason(change, reason):

@@ -14,6 +14,8 @@ class TrainRules:
 
     refractory_ms: float = 2.0  # ms; a neuron's spikes lie farther apart than this (units-1, units-34)
     censored_ms: float = 1.0  # ms; the rest of a badly matched spike can match again so soon (units-1, units-34)
+    n_stretches: int = 16  # of a recording, in most of which a unit must violate to be no neuron (units-45)
+    min_expected_in_stretch: float = 1.0  # pairs; a stretch in which fewer are expected says nothing (units-45)
     presence_bin_s: float = 10.0  # s; units of one neuron take turns in stretches of at least this (units-20, units-42)
 
 
@@ -61,6 +63,35 @@ def violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULES):
     observed = np.sum((intervals > low) & (intervals < high))
     expected = len(train) ** 2 * (high - low) / duration
     return float(observed / max(expected, 1.0)), float(expected)
+
+
+def steady_violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULES):
+    """Give the violation ratio that a unit exceeds in three of four stretches of the recording.
+
+    A mixture of neurons violates the refractory period all the time. A neuron of which something else was taken for
+    spikes, as in an artefact, does so in a few moments, which decide nothing here.
+
+    Parameters
+    ----------
+    train : (n,) int64
+        Samples, ascending.
+    sampling_frequency : float
+    duration : int
+        Samples of the recording.
+
+    Returns
+    -------
+    ratio : float
+        0 where half of the stretches have too few spikes to say anything.
+    """
+    length = duration / rules.n_stretches
+    starts = np.searchsorted(train, length * np.arange(rules.n_stretches + 1))
+    ratios = []
+    for first, last in zip(starts[:-1], starts[1:], strict=True):
+        ratio, expected = violation_ratio(train[first:last], sampling_frequency, length, rules)
+        if expected >= rules.min_expected_in_stretch:
+            ratios.append(ratio)
+    return float(np.percentile(ratios, 25)) if 2 * len(ratios) > rules.n_stretches else 0.0
 
 
 def censor(spikes, sampling_frequency, rules=TRAIN_RULES):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huidurep_sorter.spikes.spike_trains import violation_ratio
+from huidurep_sorter.spikes.spike_trains import steady_violation_ratio
 from huidurep_sorter.templates.split_half import split_half_reliability
 
 logger = logging.getLogger(__name__)
@@ -18,8 +18,7 @@ class AcceptanceRules:
 
     min_spikes: int = 20  # spikes; of fewer neither a template nor a refractory period can be told (units-39)
     min_reliability: float = 0.95  # of the templates of even and odd spikes (units-38)
-    max_violation_ratio: float = 0.9  # pairs within the refractory period, over a Poisson process (units-2, units-37)
-    min_expected_violations: float = 5.0  # pairs of that process; fewer can't show that a unit is none (units-37)
+    max_violation_ratio: float = 0.9  # of refractory violations, steadily (units-2, units-37, units-45)
     small_norm: float = 13.0  # under it: a unit that fires rarely is background's largest spikes (units-6, units-40)
     min_rate_of_small_hz: float = 1.5  # Hz; what a small unit must fire (units-6, units-40)
     faint_norm: float = 10.0  # under it: a unit stays only if it is distinct (units-13, units-40)
@@ -46,14 +45,12 @@ def find_noise(traces, units, templates, parameters):
     norms, reliability = templates.norms(), split_half_reliability(templates)
     reasons = []
     for label, train in enumerate(units.trains()):
-        ratio, expected = violation_ratio(train, traces.sampling_frequency, traces.n_samples)
         reason = why_noise(
             n_spikes=len(train),
             duration_s=traces.duration_s,
             norm=norms[label],
             reliability=reliability[label],
-            violation_ratio=ratio,
-            expected_violations=expected,
+            violation_ratio=steady_violation_ratio(train, traces.sampling_frequency, traces.n_samples),
             min_firing_rate=parameters.min_firing_rate,
             min_norm=parameters.min_template_norm,
         )
@@ -70,7 +67,6 @@ def why_noise(
     norm,
     reliability,
     violation_ratio,
-    expected_violations,
     min_firing_rate,
     min_norm,
     rules=RULES,
@@ -86,8 +82,8 @@ def why_noise(
         Of its template, in units of noise.
     reliability : float
         As from `split_half_reliability`.
-    violation_ratio, expected_violations : float
-        As from `spike_trains.violation_ratio`.
+    violation_ratio : float
+        As from `spike_trains.steady_violation_ratio`.
     min_firing_rate : float
         In Hz.
     min_norm : float
@@ -105,13 +101,13 @@ def why_noise(
         return "small template and few spikes"
     if reliability < rules.min_reliability:
         return "its even and odd spikes differ"
-    if violation_ratio > rules.max_violation_ratio and expected_violations >= rules.min_expected_violations:
+    if violation_ratio > rules.max_violation_ratio:
         return "no refractory period"
     return None
 
 
 def is_isolated(norm, nn_hit_rate, violation_ratio, min_nn_hit_rate, rules=RULES):
-    """Say whether units are distinct enough from others, which faint ones must be all the more (units-7, units-15).
+    """Say whether units are distinct enough from others (units-7, units-15); faint units must be more so.
 
     Parameters
     ----------
