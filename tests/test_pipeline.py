@@ -81,6 +81,16 @@ def test_the_same_seed_gives_the_same_spikes_for_any_number_of_jobs(single):
     np.testing.assert_array_equal(first.to_spike_vector(), second.to_spike_vector())
 
 
+@pytest.mark.parametrize("chunks", [dict(chunk_duration="50ms"), dict(chunk_size=100_000), dict(total_memory="20M")])
+def test_no_chunk_changes_a_spike(single, chunks):
+    recording, _ = single
+    part = recording.frame_slice(0, 250_000)
+    parameters = SortingParameters(features="svd")
+    plain, other = (sort_recording(part, parameters, job_kwargs=kwargs) for kwargs in (None, chunks))
+    assert len(plain.to_spike_vector()) > 100
+    np.testing.assert_array_equal(plain.to_spike_vector(), other.to_spike_vector())
+
+
 def test_each_segment_is_sorted_well(double):
     from spikeinterface.core import SelectSegmentSorting
 

@@ -123,7 +123,7 @@ class SortingParameters(Checked):
         stage="detection",
         text="At most this many peaks of each channel are represented and clustered",
         change="Raise it for long recordings in which units that fire rarely are missed. Lower it to save time.",
-        at_least=1,
+        at_least=10,  # of fewer there is nothing to cluster
         at_most=100_000_000,
     )
     features: str = parameter(
@@ -294,6 +294,8 @@ def _count_milliseconds(chunk_duration):
 
 
 def _count_processes(n_jobs):
+    if isinstance(n_jobs, float) and n_jobs > 1:
+        raise ValueError("a fraction of the cores is at most 1.0")
     return fix_job_kwargs({"n_jobs": n_jobs})["n_jobs"]
 
 
@@ -313,8 +315,8 @@ class JobKwargs(Checked):
     chunk_duration: str | float | None = parameter(
         None,
         stage="job_kwargs",
-        text="Length of the pieces in which traces are read",
-        change="Lower it where memory is short.",
+        text="Accepted, without an effect: traces are read in pieces of 1 s, so that no spike depends on it",
+        change="Never.",
         measure=_count_milliseconds,
         at_least=1,
         form="a time such as '1s', '500ms' or 1.0 (in seconds), at least 1 ms",
@@ -322,15 +324,15 @@ class JobKwargs(Checked):
     chunk_size: int | None = parameter(
         None,
         stage="job_kwargs",
-        text="The same in samples",
-        change="Give it instead of chunk_duration.",
+        text="As chunk_duration",
+        change="Never.",
         at_least=1,
     )
     chunk_memory: str | None = parameter(
         None,
         stage="job_kwargs",
-        text="The same in memory of each process",
-        change="Give it instead of chunk_duration.",
+        text="As chunk_duration",
+        change="Never.",
         measure=convert_string_to_bytes,
         at_least=1,
         form="an amount of memory such as '500M' or '2Gi'",
@@ -338,8 +340,8 @@ class JobKwargs(Checked):
     total_memory: str | None = parameter(
         None,
         stage="job_kwargs",
-        text="The same in memory of all processes",
-        change="Give it instead of chunk_duration.",
+        text="As chunk_duration",
+        change="Never.",
         measure=convert_string_to_bytes,
         at_least=1,
         form="an amount of memory such as '500M' or '2Gi'",

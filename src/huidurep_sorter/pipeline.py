@@ -8,6 +8,7 @@ import numpy as np
 from spikeinterface.core import NumpySorting, fix_job_kwargs, split_sorting
 from spikeinterface.core.numpyextractors import SpikeVectorSortingSegment
 
+from huidurep_sorter.parameters import CHUNK_NAMES
 from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.spikes.clustering import find_clusters
 from huidurep_sorter.spikes.detection import detect_peaks, select_peaks
@@ -25,6 +26,8 @@ from huidurep_sorter.units.properties import keep_isolated, measure, no_properti
 
 logger = logging.getLogger(__name__)
 
+CHUNK_DURATION = "1s"  # SpikeInterface's default; 46 MB of 384 channels
+
 
 def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs=None) -> NumpySorting:
     """Sort a recording.
@@ -39,7 +42,7 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     verbose : bool, default: False
         Show progress bars.
     job_kwargs : dict, optional
-        SpikeInterface's, e.g. ``dict(n_jobs=2)``; the result doesn't depend on `n_jobs`.
+        SpikeInterface's, e.g. ``dict(n_jobs=2)``; no spike depends on them.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     """
     parameters.check()
     folder = None if folder is None else Path(folder)
-    job_kwargs = fix_job_kwargs(dict(job_kwargs or {}) | dict(progress_bar=verbose))
+    job_kwargs = with_own_chunks(fix_job_kwargs(dict(job_kwargs or {}) | dict(progress_bar=verbose)))
     n_segments = recording.get_num_segments()
     try:
         prepared = prepare(prepare_recording(recording), parameters)
@@ -59,6 +62,12 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
         return sorting
     sorting = NumpySorting.from_sorting(split_sorting(sorting, [recording]), with_metadata=True)
     return add_silent_segments(sorting, n_segments)
+
+
+def with_own_chunks(job_kwargs):
+    """Read traces in pieces of `CHUNK_DURATION` whatever a user says: peaks and matches at their ends depend on it."""
+    kept = {name: value for name, value in job_kwargs.items() if name not in CHUNK_NAMES}
+    return kept | dict(chunk_duration=CHUNK_DURATION)
 
 
 def sort_segment(recording, parameters, folder=None, job_kwargs=None) -> NumpySorting:

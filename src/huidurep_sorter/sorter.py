@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import spikeinterface
-from spikeinterface.core import NumpySorting, fix_job_kwargs, load
+from spikeinterface.core import NumpySorting, load
 from spikeinterface.core.core_tools import check_json
-from spikeinterface.core.job_tools import ensure_chunk_size
 from spikeinterface.sorters.basesorter import BaseSorter
 
 from huidurep_sorter.__about__ import __version__
@@ -88,10 +87,9 @@ class HuidurepSorter(BaseSorter):
             If there are no such weights.
         """
         parameters, job_kwargs = split_params(params)
+        check_encoder(parameters)
         if parameters.weights is not None and Path(parameters.weights).is_file():
             parameters = replace(parameters, weights=Path(parameters.weights).absolute())  # workers run elsewhere
-        check_encoder(parameters)
-        check_chunks(recording, job_kwargs)
         return check_json(asdict(parameters) | {"job_kwargs": job_kwargs})
 
     @classmethod
@@ -131,12 +129,6 @@ def split_params(params):
     params = dict(params)
     job_kwargs = read_job_kwargs(params.pop("job_kwargs", None))
     return SortingParameters.from_dict(params), job_kwargs
-
-
-def check_chunks(recording, job_kwargs):
-    """Raise where one sample of all channels doesn't fit in the memory that the job kwargs give to a chunk."""
-    if ensure_chunk_size(recording.astype("float32"), **fix_job_kwargs(job_kwargs)) < 1:
-        raise ValueError("job_kwargs: chunk_memory or total_memory is under one sample of all channels: give more")
 
 
 def check_encoder(parameters):
