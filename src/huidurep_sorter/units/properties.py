@@ -1,4 +1,7 @@
-"""What a curator wants to know of each unit, as properties of the sorting."""
+"""What a curator wants to know of each unit, as properties of the sorting.
+
+Another property is another line of `PROPERTIES`.
+"""
 
 from dataclasses import dataclass
 
@@ -19,7 +22,7 @@ from huidurep_sorter.units.acceptance import is_isolated
 class PropertyRules:
     """How properties are measured."""
 
-    n_neighbours: int = 10  # nearest spikes in features that are asked whose they are (units-7, units-41)
+    n_neighbours: int = 10  # nearest spikes in features, of which those of the unit are counted (units-7, units-41)
     match_ms: float = 0.3  # ms between a peak and the unit's spike that it is, at most (units-41)
     match_radius_um: float = 75.0  # um from a unit's main channel, within which its peaks are found (units-41)
     location_radius_um: float = 75.0  # um around its main channel, over which a unit is located (units-30)
@@ -28,18 +31,76 @@ class PropertyRules:
 
 RULES = PropertyRules()
 
-TYPES = {  # of the properties that `measure` gives; a channel's id and group have those of the recording
-    "snr": "float32",
-    "amplitude": "float32",
-    "template_norm": "float64",
-    "n_spikes": "int64",
-    "firing_rate": "float64",
-    "refractory_violations": "float64",
-    "presence_ratio": "float64",
-    "amplitude_cutoff": "float64",
-    "nn_hit_rate": "float64",
-    "x": "float64",
-    "y": "float64",
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What properties are made of, for units whose mean waveforms are known.
+
+    Attributes
+    ----------
+    traces : Traces
+    units : Spikes
+    clusters : Spikes
+        The peaks that were clustered, with features.
+    templates : SplitHalfTemplates
+    size : (n_units, n_channels) float32
+        Largest deflection of the mean waveform.
+    main : (n_units,) int64
+        Main channel of each unit.
+    location_um : (n_units, 2) float64
+    amplitudes : (n_spikes,) float32
+        Size of the trace at each spike, on the main channel of its unit.
+    """
+
+    traces: object
+    units: object
+    clusters: object
+    templates: object
+    size: np.ndarray
+    main: np.ndarray
+    location_um: np.ndarray
+    amplitudes: np.ndarray
+
+    def of_each_train(self, function):
+        """Apply a function to the spike train of each unit, (n_units,)."""
+        return np.array([function(train) for train in self.units.trains()])
+
+
+def firing_rates(measured):
+    """Count the spikes a second of each unit, (n_units,) in Hz."""
+    return measured.units.counts() / measured.traces.duration_s
+
+
+def refractory_violations(measured):
+    """Count pairs within the refractory period over those of a Poisson process, (n_units,)."""
+    fs, n_samples = measured.traces.sampling_frequency, measured.traces.n_samples
+    return measured.of_each_train(lambda train: violation_ratio(train, fs, n_samples)[0])
+
+
+def presence_ratios(measured):
+    """Give the fraction of stretches of 10 s in which each unit fires, (n_units,)."""
+    traces = measured.traces
+    return (count_presence(measured.units, traces.sampling_frequency, traces.n_samples) > 0).mean(axis=1)
+
+
+def amplitude_cutoffs(measured):
+    """Estimate the fraction of each unit's spikes that are too small to be found, (n_units,); NaN under 500 spikes."""
+    labels = range(measured.units.n_units)
+    return np.array([float(amplitude_cutoff(measured.amplitudes[measured.units.label == u])) for u in labels])
+
+
+PROPERTIES = {  # name: (type, function of `Measured`); one more line is one more property of every sorting
+    "snr": ("float32", lambda m: (m.size / np.maximum(m.traces.noise_levels, 1e-9)).max(axis=1)),
+    "amplitude": ("float32", lambda m: m.size.max(axis=1)),  # in units of the preprocessed traces
+    "template_norm": ("float64", lambda m: m.templates.norms()),  # without the part that noise adds
+    "n_spikes": ("int64", lambda m: m.units.counts()),
+    "firing_rate": ("float64", firing_rates),
+    "refractory_violations": ("float64", refractory_violations),
+    "presence_ratio": ("float64", presence_ratios),
+    "amplitude_cutoff": ("float64", amplitude_cutoffs),
+    "nn_hit_rate": ("float64", lambda m: nn_hit_rates(m.traces, m.units, m.main, m.clusters)),
+    "x": ("float64", lambda m: m.location_um[:, 0]),
+    "y": ("float64", lambda m: m.location_um[:, 1]),
 }
 
 
@@ -58,39 +119,31 @@ def measure(traces, units, clusters):
     Returns
     -------
     properties : dict of (n_units,) arrays
-        `snr` (largest peak over noise), `amplitude` (in units of the preprocessed traces), `template_norm` (over time
-        and near channels, without the part that noise adds), `n_spikes`, `firing_rate` (Hz), `refractory_violations`
-        (pairs within the refractory period over those of a Poisson process), `presence_ratio`, `amplitude_cutoff`,
-        `nn_hit_rate` (0 to 1: how many of the nearest spikes, by features, are of the same unit), `x`, `y` (um),
-        `main_channel_id`, `group`.
+        Those of `PROPERTIES`, and `main_channel_id` and `group`.
     """
     array = average_split_half(traces, units)
     waveforms = array.mean(axis=1)
     size = np.abs(waveforms).max(axis=1)
     main = size.argmax(axis=1)
-    fs, n_samples, counts, trains = traces.sampling_frequency, traces.n_samples, units.counts(), units.trains()
-    location = locate_units(traces, waveforms, window_samples(fs)[0], main)
-    amplitudes = spike_amplitudes(traces, units, main)
-    measured = {
-        "snr": (size / np.maximum(traces.noise_levels, 1e-9)).max(axis=1),
-        "amplitude": size.max(axis=1),
-        "template_norm": near_main_channel(traces, array, counts).norms(),
-        "n_spikes": counts,
-        "firing_rate": counts / (n_samples / fs),
-        "refractory_violations": np.array([violation_ratio(train, fs, n_samples)[0] for train in trains]),
-        "presence_ratio": (count_presence(units, fs, n_samples) > 0).mean(axis=1),
-        "amplitude_cutoff": np.array([float(amplitude_cutoff(amplitudes[units.label == u])) for u in range(len(main))]),
-        "nn_hit_rate": nn_hit_rates(traces, units, main, clusters),
-        "x": location[:, 0],
-        "y": location[:, 1],
-    }
-    measured = {name: np.asarray(values, dtype=TYPES[name]) for name, values in measured.items()}
-    return measured | channel_properties(traces.recording, main)
+    n_before, _ = window_samples(traces.sampling_frequency)
+    measured = Measured(
+        traces=traces,
+        units=units,
+        clusters=clusters,
+        templates=near_main_channel(traces, array, units.counts()),
+        size=size,
+        main=main,
+        location_um=locate_units(traces, waveforms, n_before, main),
+        amplitudes=spike_amplitudes(traces, units, main),
+    )
+    properties = {name: np.asarray(function(measured), dtype) for name, (dtype, function) in PROPERTIES.items()}
+    return properties | channel_properties(traces.recording, main)
 
 
 def no_properties(recording):
     """Give the properties of no unit, with their types, so that empty and full sortings can be put together."""
-    return {name: np.zeros(0, dtype) for name, dtype in TYPES.items()} | channel_properties(recording, [])
+    nothing = {name: np.zeros(0, dtype) for name, (dtype, _) in PROPERTIES.items()}
+    return nothing | channel_properties(recording, [])
 
 
 def channel_properties(recording, main):
