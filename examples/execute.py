@@ -15,8 +15,8 @@ HERE = Path(__file__).parent
 def execute(path, folder):
     """Run the notebook of a file from top to bottom in a folder, and return it.
 
-    What depends on the day isn't kept, nor that the machine has no widgets for progress bars. The metadata say with which weights the output was made, so that a test notices
-    output that is older than the weights.
+    What depends on the day isn't kept, nor that the machine has no widgets for progress bars. The metadata say with
+    which weights the output was made, so that a test notices output that is older than the weights.
     """
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=3600, resources=dict(metadata=dict(path=str(folder)))).execute()

@@ -7,11 +7,13 @@ A subcommand is a module with one function, `add_command(subparsers)`, which add
 """
 
 import argparse
+import re
 import sys
 import warnings
 from importlib import import_module
 
 from huidurep_sorter.__about__ import __version__
+from huidurep_sorter.parameters import SortingParameters
 
 COMMANDS = ("demo", "sort", "pretrain", "benchmark")
 EXIT_CODES = "0 done; 1 the sorting failed; 2 bad command line, parameters or recording; 130 interrupted"
@@ -25,7 +27,10 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        for old, new in SortingParameters.renamed.items():
+            option = old.replace("_", "-")
+            message = re.sub(rf"--(no-)?{option}\b", rf"\g<0> (called --{new.replace('_', '-')} now)", message)
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help, or --help of a command)\n")
 
 
 def build_parser():

@@ -4,6 +4,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
+
 from huidurep_sorter.cli.main import EXIT_CODES, UsageError
 
 CONFIGS_FOLDER = Path(__file__).parents[1] / "configs"
@@ -27,7 +29,7 @@ def add_command(subparsers):
     parser.add_argument(
         "--init",
         action="append",
-        help="weights to start from: a shipped name (fast) or a file; given several times, the mean of all",
+        help="weights to start from: a shipped name (default of finetune: fast) or a file; several: the mean of all",
     )
     parser.add_argument("--torch-device", default="auto", help="auto | cpu | cuda | cuda:1 | mps (default: auto)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log and progress on stderr")
@@ -36,6 +38,7 @@ def add_command(subparsers):
 
 def run(arguments):
     """Train; return the exit code."""
+    from huidurep_sorter.encoder.checkpoints import DEFAULT_WEIGHTS
     from huidurep_sorter.training.config import read_config
     from huidurep_sorter.training.train import pretrain
 
@@ -43,12 +46,15 @@ def run(arguments):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         config = read_config(find_config(arguments.config))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(str(error)) from error
     if arguments.recordings is not None:
         config = replace(config, data=replace(config.data, recordings=str(arguments.recordings)))
     check_recordings(config.data.recordings)
-    weights = pretrain(config, arguments.output, arguments.init, arguments.torch_device, arguments.verbose)
+    init = arguments.init
+    if init is None and arguments.config == "finetune":
+        init = [DEFAULT_WEIGHTS]  # without weights to start from there is nothing to tune
+    weights = pretrain(config, arguments.output, init, arguments.torch_device, arguments.verbose)
     print(f"weights: {weights} (give them to the sorter as weights={str(weights)!r})")
     return 0
 

@@ -203,6 +203,11 @@ def _read_binary(path, stream, binary):
     if missing:
         options = ", ".join("--" + name.replace("_", "-") for name in missing)
         raise ValueError(f"a binary file doesn't say what it holds: give {options}")
+    for name in ("sampling_frequency", "num_channels"):
+        if not 0 < binary[name] < np.inf:
+            raise ValueError(f"--{name.replace('_', '-')} must be a number above 0, not {binary[name]}")
+    if np.dtype(binary["dtype"]).kind not in "iuf":
+        raise ValueError(f"--dtype must be a type of numbers such as int16 or float32, not {binary['dtype']}")
     row = np.dtype(binary["dtype"]).itemsize * binary["num_channels"]
     if path.stat().st_size % row:
         raise ValueError(

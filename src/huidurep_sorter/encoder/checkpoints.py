@@ -107,9 +107,13 @@ def _find(weights):
     """Find the file of some weights."""
     if weights is None or str(weights) == "auto":
         weights = DEFAULT_WEIGHTS
-    shipped = WEIGHTS_FOLDER / f"{weights}.safetensors"
-    path = shipped if shipped.exists() else Path(weights)
-    if not path.is_file():
+    try:
+        shipped = WEIGHTS_FOLDER / f"{weights}.safetensors"
+        path = shipped if shipped.exists() else Path(weights)
+        is_file = path.is_file()
+    except OSError as error:  # such as a name that is too long
+        raise ValueError(f"weights: {error.strerror}: {str(weights)[:60]}...") from None
+    if not is_file:
         raise FileNotFoundError(f"no weights {str(weights)!r}: give a file, or one of the shipped {shipped_weights()}")
     return path
 

@@ -29,8 +29,16 @@ class ClusteringRules:
     isocut_threshold: float = 1.5  # dip; splits readily: what is one unit is merged again (spikes-2, spikes-3)
     isosplit_min_cluster_size: int = 10  # spikes; isosplit's own limit while it works (spikes-22)
     hdbscan_min_samples: int = 5  # spikes; HDBSCAN's default for small data
+    min_isosplit_starts: int = 2  # random starts of isosplit; a limit of time from below
+    max_isosplit_starts: int = 15  # a limit of time from above; in between they grow with the spikes
     max_mixture: int = 12  # Gaussians that the mixture may have on one channel; a limit of time
     n_bisections: int = 2  # times that each cluster is cut in two (spikes-7)
+    n_bisection_starts: int = 2  # random starts of the mixture that bisects (spikes-22)
+    min_share_of_bisection: float = 0.5  # of the smallest cluster, that each part must have (spikes-22)
+    bisection_regularization: float = 1e-3  # of the variance; a limit: equal spikes have no covariance
+    mixture_regularization: float = 1e-6  # of the mixture by BIC; a limit for the same reason
+    min_energy_of_component: float = 1e-6  # of the largest; a limit: what is below is rounding
+    jitter: float = 1e-3  # of a step; a limit: equal spikes would make a covariance singular
     n_bisection_components: int = 8  # of the components, those that a bisection looks at (spikes-21)
 
 
@@ -126,9 +134,15 @@ def bisect_clusters(spikes, min_cluster_size=20, seed=0) -> Spikes:
         if here.size < 2 * min_cluster_size:
             continue
         x = project(spikes.features[here], spikes.positions_um[here])[:, : RULES.n_bisection_components]
-        mixture = GaussianMixture(2, covariance_type="tied", reg_covar=1e-3 * x.var(), n_init=2, random_state=seed)
+        mixture = GaussianMixture(
+            2,
+            covariance_type="tied",
+            reg_covar=RULES.bisection_regularization * x.var(),
+            n_init=RULES.n_bisection_starts,
+            random_state=seed,
+        )
         second = mixture.fit_predict(x) == 1
-        if min(second.sum(), (~second).sum()) >= min_cluster_size // 2:
+        if min(second.sum(), (~second).sum()) >= int(RULES.min_share_of_bisection * min_cluster_size):
             labels[here[second]] = labels.max() + 1
     return spikes.relabelled(labels)
 
@@ -140,13 +154,13 @@ def project(features, positions_um, n_components=RULES.n_components):
     """
     x = (features - features.mean(axis=0)).astype("float64")
     energy, vectors = np.linalg.eigh(x.T @ x)
-    main = np.flatnonzero(energy > 1e-6 * energy[-1])[::-1][:n_components]
+    main = np.flatnonzero(energy > RULES.min_energy_of_component * energy[-1])[::-1][:n_components]
     components = x @ vectors[:, main]
     step = np.sqrt((components**2).mean()) if main.size else 1.0
     offset = positions_um - np.median(positions_um, axis=0)
     columns = np.column_stack([components, offset[:, offset.std(axis=0) > 1e-3] * (step / RULES.position_um)])
-    jitter = np.random.default_rng(0).normal(size=columns.shape)  # equal spikes would make a covariance singular
-    return columns + 1e-3 * step * jitter
+    jitter = np.random.default_rng(0).normal(size=columns.shape)
+    return columns + RULES.jitter * step * jitter
 
 
 def drop_small(labels, min_size):
@@ -164,7 +178,7 @@ def isosplit(x, min_cluster_size, seed):
     keep_compiled(isosplit_isocut)
     return isosplit_isocut.isosplit(
         x,
-        n_init=int(np.clip(len(x) // (2 * min_cluster_size), 2, 15)),
+        n_init=int(np.clip(len(x) // (2 * min_cluster_size), RULES.min_isosplit_starts, RULES.max_isosplit_starts)),
         min_cluster_size=RULES.isosplit_min_cluster_size,
         isocut_threshold=RULES.isocut_threshold,
         seed=seed,
@@ -181,7 +195,7 @@ def gaussian_mixture(x, min_cluster_size, seed):
     """Fit the Gaussian mixture of the paper; the number of components is the one of least BIC."""
     best, best_bic = None, np.inf
     for k in range(1, min(RULES.max_mixture, len(x) // min_cluster_size) + 1):
-        mixture = GaussianMixture(k, random_state=seed, reg_covar=1e-6).fit(x)
+        mixture = GaussianMixture(k, random_state=seed, reg_covar=RULES.mixture_regularization).fit(x)
         bic = mixture.bic(x)
         if bic < best_bic:
             best, best_bic = mixture, bic

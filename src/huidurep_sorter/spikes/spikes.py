@@ -45,7 +45,7 @@ class Spikes:
 
     @property
     def n_units(self):
-        """The number of labels, largest label + 1."""
+        """Count the labels: the largest label + 1."""
         return int(self.label.max(initial=-1)) + 1
 
     def counts(self):

@@ -1,4 +1,4 @@
-"""Is this recording sortable? Errors before any work; dead channels and 3-D probes put right."""
+"""Is this recording sortable? Errors before any work; dead channels left out, 3-D probes laid flat."""
 
 import logging
 from dataclasses import dataclass
@@ -79,9 +79,10 @@ def prepare_recording(recording):
 
 
 def count_samples(recording):
-    """Give the recording without times of its own: a pause in them would count as recorded, and halves could overlap.
+    """Give the recording without times of its own.
 
-    The sorting is in samples, so the user's own recording gives its spikes their times.
+    A pause in the times would count as recorded time, and times that restart would overlap. The sorting is in samples,
+    so the user's own recording gives its spikes their times.
     """
     if not any(recording.has_time_vector(segment) for segment in range(recording.get_num_segments())):
         return recording

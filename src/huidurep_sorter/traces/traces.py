@@ -34,25 +34,25 @@ class Traces:
 
     @property
     def sampling_frequency(self):
-        """Samples a second."""
+        """Give the samples a second."""
         return self.recording.sampling_frequency
 
     @property
     def n_samples(self):
-        """Samples of the recording."""
+        """Count the samples of the recording."""
         return self.recording.get_total_samples()
 
     @property
     def duration_s(self):
-        """Seconds that were recorded; a pause in the recording's times does not count."""
+        """Count the seconds that were recorded; a pause in the recording's times does not count."""
         return self.n_samples / self.sampling_frequency
 
     @property
     def locations_um(self):
-        """Positions of the contacts, (n_channels, 2)."""
+        """Give the positions of the contacts, (n_channels, 2)."""
         return self.recording.get_channel_locations()[:, :2]
 
     @property
     def shanks(self):
-        """The group of each channel, (n_channels,)."""
+        """Give the group of each channel, (n_channels,)."""
         return np.asarray(self.recording.get_channel_groups())

@@ -104,8 +104,22 @@ def _build(cls, values, where):
             value = _build(type(default), value, f"{where}, {name}")
         elif isinstance(default, tuple):
             value = tuple(value)
+        elif isinstance(default, bool | int | float | str):
+            value = _as_type(value, type(default), f"{where}, {name}")
         built[name] = value
     try:
         return cls(**built)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def _as_type(value, kind, where):
+    """Turn a number into the kind of number that is asked for ("2e-4" is a text to YAML), and refuse other types."""
+    try:
+        if kind in (int, float) and not isinstance(value, bool) and kind(value) == float(value):
+            return kind(value)
+    except (TypeError, ValueError):
+        pass
+    if type(value) is kind and kind not in (int, float):
+        return value
+    raise ValueError(f"{where} must be of type {kind.__name__}, not {value!r}")

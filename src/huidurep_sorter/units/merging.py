@@ -38,7 +38,7 @@ def merge_units(traces, units, rules=RULES) -> Spikes:
 
 
 def find_mergeable(traces, units, templates, rules=RULES):
-    """Ask of each pair of near units whether it is one neuron, (n_units, n_units) bool."""
+    """Decide of each pair of near units whether it is one neuron, (n_units, n_units) bool."""
     n, trains, near = len(templates.counts), units.trains(), are_near(traces, templates)
     mergeable = np.zeros((n, n), dtype=bool)
     for a in range(n):

@@ -27,7 +27,7 @@ class TemporalSplitRules:
 
     max_pair_ratio: float = 0.35  # pairs within the refractory period, over chance; as for merging (units-42)
     max_difference: float = 0.8  # of the units (units-23, units-42)
-    max_overlap: float = 0.9  # of presence; 0.9 to 1.1 for units that don't mind each other (units-20, units-42)
+    max_overlap: float = 0.9  # of presence; 0.9 to 1.1 for independent units (units-20, units-42)
     n_spikes_at_handover: int = 50  # of each unit, those nearest in time to the other's (units-23, units-43)
     max_difference_at_handover: float = 0.45  # of those spikes (units-23, units-43)
     max_difference_from_own: float = 0.55  # of those spikes from their unit; more: a third one's (units-23, units-43)
@@ -118,7 +118,10 @@ def is_temporal_split(difference, difference_at_handover, overlap, size_ratio, r
 
 
 def find_candidates(traces, trains, templates, overlap, rules=RULES):
-    """List pairs that may be temporal splits: near, not too unlike, in turns and refractory; as `find_pairs` does."""
+    """List pairs that may be temporal splits, as `find_pairs` does.
+
+    They are near, similar enough, fire in turns and share a refractory period.
+    """
     near, candidates = are_near(traces, templates), []
     for a in range(len(trains)):
         difference, lag = differences(templates, a)

@@ -1,0 +1,34 @@
+"""Features and positions of spikes of known origin."""
+
+import numpy as np
+import pytest
+
+from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.spikes.features import FEATURES, extract_features, locate_spikes
+from huidurep_sorter.spikes.spikes import Spikes
+from tests.known import noise_with_spikes
+
+
+@pytest.fixture(scope="module")
+def spiking():
+    """Traces with spikes on channel 2, and as many moments of noise."""
+    traces, times = noise_with_spikes()
+    moments = np.sort(np.concatenate([times, times + 1000]))
+    return traces, Spikes.at(moments, 2), np.isin(moments, times)
+
+
+@pytest.mark.parametrize("features", FEATURES)
+def test_features_tell_spikes_from_noise(spiking, features):
+    traces, spikes, is_spike = spiking
+    found = extract_features(traces, spikes, SortingParameters(features=features)).features
+    assert found.shape[0] == len(spikes) and found.dtype == np.float32 and np.isfinite(found).all()
+    centres = np.stack([found[is_spike].mean(axis=0), found[~is_spike].mean(axis=0)])
+    nearest = np.linalg.norm(found[:, None] - centres, axis=2).argmin(axis=1)
+    assert (nearest == np.where(is_spike, 0, 1)).mean() > 0.95
+
+
+def test_a_spike_of_one_channel_is_located_there(spiking):
+    traces, spikes, is_spike = spiking
+    located = locate_spikes(traces, spikes).positions_um
+    np.testing.assert_allclose(located[is_spike], np.tile(traces.locations_um[2], (is_spike.sum(), 1)), atol=5.0)
+    assert np.isfinite(located).all()
