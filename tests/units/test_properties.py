@@ -1,5 +1,6 @@
 """What is said of each unit, on spikes of known origin."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -53,10 +54,12 @@ def test_properties_are_those_of_the_spikes(spikes):
     np.testing.assert_allclose(measured["firing_rate"], 100 / 6.7, rtol=0.01)
 
 
-def test_only_isolated_units_are_kept_with_their_properties(spikes):
+def test_only_isolated_units_are_kept_with_their_properties(spikes, caplog):
     traces, found, clusters = spikes
     measured = properties.measure(traces, found, clusters)
-    kept, left = properties.keep_isolated(found, measured, min_nn_hit_rate=0.6)
+    with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
+        kept, left = properties.keep_isolated(found, measured, min_nn_hit_rate=0.6)
+    assert "1 units are left out" in caplog.text
     assert kept.n_units == 1 and {len(values) for values in left.values()} == {1}
     assert kept.sample_index.tolist() == found.trains()[0].tolist()
     assert left["nn_hit_rate"].tolist() == [1.0]

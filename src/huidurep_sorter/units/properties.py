@@ -3,6 +3,7 @@
 Another property is another line of `PROPERTIES`.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ from huidurep_sorter.spikes.spike_trains import count_presence, lags_to_nearest,
 from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, window_samples
 from huidurep_sorter.traces.probe import channels_within, one_probe
 from huidurep_sorter.units.acceptance import is_isolated
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +166,8 @@ def keep_isolated(units, properties, min_nn_hit_rate):
     """
     known = (properties[name] for name in ("template_norm", "nn_hit_rate", "refractory_violations"))
     isolated = is_isolated(*known, min_nn_hit_rate)
+    if not isolated.all():
+        logger.info("%d units are left out: too few of the spikes nearest to theirs are their own", (~isolated).sum())
     if not isolated.any():
         raise NothingFound("no unit is distinct enough from others")
     return units.without(~isolated), {name: values[isolated] for name, values in properties.items()}
