@@ -9,4 +9,5 @@ def estimate_noise(recording, seed, job_kwargs=None):
     It is the same each time: without a seed SpikeInterface draws other slices.
     """
     slices = dict(seed=seed)
-    return get_noise_levels(recording, return_in_uV=False, random_slices_kwargs=slices, **(job_kwargs or {}))
+    job_kwargs = job_kwargs or dict(n_jobs=1, progress_bar=False)
+    return get_noise_levels(recording, return_in_uV=False, random_slices_kwargs=slices, **job_kwargs)

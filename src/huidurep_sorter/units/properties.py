@@ -18,7 +18,6 @@ from huidurep_sorter.templates.split_half import average_split_half, near_main_c
 from huidurep_sorter.traces.probe import channels_within, one_probe
 from huidurep_sorter.units.acceptance import is_isolated
 
-
 logger = logging.getLogger(__name__)
 
 
