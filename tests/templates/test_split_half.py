@@ -9,7 +9,6 @@ from huidurep_sorter.templates.split_half import (
     differences,
     energies,
     estimate_split_half,
-    split_half_reliability,
 )
 from tests.known import on_four_channels, split_half, waveforms
 
@@ -31,15 +30,6 @@ def test_noise_adds_nothing_to_the_energy_of_a_template():
     energy = energies(split_half(array).coefficients)
     clean = (waveforms()[0, 0] ** 2).sum()
     assert abs(energy.mean() / clean - 1) < 0.02
-
-
-def test_even_and_odd_spikes_agree_on_a_neuron_and_not_on_a_mixture():
-    rng, same = np.random.default_rng(0), waveforms()[:1]
-    mixture = same.copy()
-    mixture[0, 1] = 10 * rng.normal(size=same.shape[2:])
-    reliability = split_half_reliability(split_half(np.concatenate([same, mixture])))
-    assert reliability[0] == pytest.approx(1)
-    assert reliability[1] < 0.7
 
 
 def test_even_and_odd_spikes_are_averaged_apart():

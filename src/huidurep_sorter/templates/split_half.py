@@ -115,12 +115,6 @@ def energies(coefficients):
     return (coefficients[..., 0, :, :] * coefficients[..., 1, :, :]).sum(axis=(-2, -1))
 
 
-def split_half_reliability(templates):
-    """Compare the templates of even and odd spikes, (n_units,): 1 if they are the same, 0 if they are noise."""
-    whole = np.sqrt((templates.coefficients.mean(axis=1) ** 2).sum(axis=(1, 2)))
-    return templates.norms() / np.maximum(whole, 1e-9)
-
-
 def are_near(traces, templates):
     """Say which units are of one shank and have near main channels, (n_units, n_units) bool (units-11)."""
     energy = (templates.coefficients.mean(axis=1) ** 2).sum(axis=1)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from huidurep_sorter.spikes.spike_trains import steady_violation_ratio
-from huidurep_sorter.templates.split_half import split_half_reliability
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +16,6 @@ class AcceptanceRules:
     """What a unit must have to be kept. Norms are those of templates, in units of noise, over time and channels."""
 
     min_spikes: int = 20  # spikes; of fewer neither a template nor a refractory period can be told (units-39)
-    min_reliability: float = 0.95  # of the templates of even and odd spikes (units-38)
     max_violation_ratio: float = 0.9  # of refractory violations, steadily (units-2, units-37, units-45)
     small_norm: float = 13.0  # under it: a unit that fires rarely is background's largest spikes (units-6, units-40)
     min_rate_of_small_hz: float = 1.5  # Hz; what a small unit must fire (units-6, units-40)
@@ -42,14 +40,12 @@ def find_noise(traces, units, templates, parameters):
     parameters : SortingParameters
         `min_firing_rate` and `min_template_norm` are used.
     """
-    norms, reliability = templates.norms(), split_half_reliability(templates)
-    reasons = []
+    norms, reasons = templates.norms(), []
     for label, train in enumerate(units.trains()):
         reason = why_noise(
             n_spikes=len(train),
             duration_s=traces.duration_s,
             norm=norms[label],
-            reliability=reliability[label],
             violation_ratio=steady_violation_ratio(train, traces.sampling_frequency, traces.n_samples),
             min_firing_rate=parameters.min_firing_rate,
             min_norm=parameters.min_template_norm,
@@ -65,7 +61,6 @@ def why_noise(
     n_spikes,
     duration_s,
     norm,
-    reliability,
     violation_ratio,
     min_firing_rate,
     min_norm,
@@ -80,8 +75,6 @@ def why_noise(
         Of the recording.
     norm : float
         Of its template, in units of noise.
-    reliability : float
-        As from `split_half_reliability`.
     violation_ratio : float
         As from `spike_trains.steady_violation_ratio`.
     min_firing_rate : float
@@ -99,8 +92,6 @@ def why_noise(
         return "template too small"
     if norm < rules.small_norm and n_spikes < rules.min_rate_of_small_hz * duration_s:
         return "small template and few spikes"
-    if reliability < rules.min_reliability:
-        return "its even and odd spikes differ"
     if violation_ratio > rules.max_violation_ratio:
         return "no refractory period"
     return None
