@@ -18,6 +18,10 @@ class TrainRules:
     min_expected_in_stretch: float = 1.0  # pairs; a stretch in which fewer are expected says nothing (units-45)
     presence_bin_s: float = 10.0  # s; units of one neuron take turns in stretches of at least this (units-20, units-42)
 
+    def refractory_samples(self, sampling_frequency):
+        """Give the end of the censored period and that of the refractory period, in samples."""
+        return tuple(ms * sampling_frequency / 1000 for ms in (self.censored_ms, self.refractory_ms))
+
 
 TRAIN_RULES = TrainRules()
 
@@ -39,7 +43,7 @@ def pair_ratio(train_a, train_b, sampling_frequency, duration, rules=TRAIN_RULES
     expected : float
         Number of pairs.
     """
-    low, high = rules.censored_ms * sampling_frequency / 1000, rules.refractory_ms * sampling_frequency / 1000
+    low, high = rules.refractory_samples(sampling_frequency)
 
     def count(reach):
         reach = int(reach)
@@ -58,7 +62,7 @@ def violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULES):
     expected : float
         Number of pairs.
     """
-    low, high = rules.censored_ms * sampling_frequency / 1000, rules.refractory_ms * sampling_frequency / 1000
+    low, high = rules.refractory_samples(sampling_frequency)
     intervals = np.diff(np.sort(train))
     observed = np.sum((intervals > low) & (intervals < high))
     expected = len(train) ** 2 * (high - low) / duration
@@ -97,7 +101,7 @@ def steady_violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULE
 def censor(spikes, sampling_frequency, rules=TRAIN_RULES):
     """Keep only the first of a unit's spikes that lie within the censored period of each other."""
     keep_compiled(curation_tools)
-    gap = rules.censored_ms * sampling_frequency / 1000
+    gap, _ = rules.refractory_samples(sampling_frequency)
     kept = np.ones(len(spikes), dtype=bool)
     for label, times in enumerate(spikes.trains()):
         repeated = curation_tools.find_duplicated_spikes(times, gap, method="keep_first_iterative")

@@ -30,7 +30,7 @@ def find_duplicated_spikes(traces, spikes):
     fs = traces.sampling_frequency
     templates = estimate_split_half(traces, spikes)
     norms, near = templates.norms(), are_near(traces, templates)
-    energy = norms**2 * np.bincount(spikes.label)
+    energy = norms**2 * spikes.counts()
     redundant = find_redundant_units(spikes, fs, energy, near, max_lag_ms=0.0)
     duplicated = redundant[spikes.label]
     others, norms, near = spikes.without(redundant), norms[~redundant], near[np.ix_(~redundant, ~redundant)]

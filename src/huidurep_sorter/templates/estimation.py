@@ -65,13 +65,19 @@ def estimate_templates(traces, clusters, parameters) -> Templates:
     )
     sparsity.mask &= same_shank(traces.shanks, peaks["channel_index"], spikes["unit_index"], len(unit_ids))
     n_before, n_after = window_samples(traces, parameters)
+    array = average_waveforms(traces, spikes, len(unit_ids), n_before, n_after, sparsity.mask)
+    return as_templates(traces, array, n_before, unit_ids, sparsity.mask)
+
+
+def as_templates(traces, array, n_before, unit_ids, sparsity_mask=None) -> Templates:
+    """Give SpikeInterface's templates of mean waveforms: dense, or on the channels of a mask (n_units, n_channels)."""
     return Templates(
-        templates_array=average_waveforms(traces, spikes, len(unit_ids), n_before, n_after, sparsity.mask),
+        templates_array=array,
         sampling_frequency=traces.sampling_frequency,
         nbefore=n_before,
         channel_ids=traces.recording.channel_ids,
         unit_ids=unit_ids,
-        sparsity_mask=sparsity.mask,
+        sparsity_mask=sparsity_mask,
         probe=one_probe(traces.recording),
         is_in_uV=False,
     )

@@ -62,14 +62,14 @@ def estimate_split_half(traces, spikes) -> SplitHalfTemplates:
     return near_main_channel(traces, average_split_half(traces, spikes), spikes.counts())
 
 
-def window_samples(sampling_frequency):
+def split_half_window(sampling_frequency):
     """Count the samples of the window before and from the peak, (n_before, n_after)."""
     return tuple(int(round(ms * sampling_frequency / 1000)) for ms in (RULES.ms_before, RULES.ms_after))
 
 
 def average_split_half(traces, spikes):
     """Average each label's even and odd spikes, (n_units, 2, n_samples, n_channels) float32."""
-    n_before, n_after = window_samples(traces.sampling_frequency)
+    n_before, n_after = split_half_window(traces.sampling_frequency)
     kept = np.flatnonzero(spikes.label >= 0)
     order = kept[np.lexsort((spikes.sample_index[kept], spikes.label[kept]))]
     counts = spikes.counts()

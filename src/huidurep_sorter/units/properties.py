@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
-from spikeinterface.core import ChannelSparsity, Templates
+from spikeinterface.core import ChannelSparsity
 from spikeinterface.metrics.quality.misc_metrics import amplitude_cutoff
 from spikeinterface.postprocessing.localization_tools import compute_monopolar_triangulation
 
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spike_trains import count_presence, lags_to_nearest, violation_ratio
-from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, window_samples
-from huidurep_sorter.traces.probe import channels_within, one_probe
+from huidurep_sorter.templates.estimation import as_templates
+from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, split_half_window
+from huidurep_sorter.traces.probe import channels_within
 from huidurep_sorter.units.acceptance import is_isolated
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ def measure(traces, units, clusters):
     waveforms = array.mean(axis=1)
     size = np.abs(waveforms).max(axis=1)
     main = size.argmax(axis=1)
-    n_before, _ = window_samples(traces.sampling_frequency)
+    n_before, _ = split_half_window(traces.sampling_frequency)
     measured = Measured(
         traces=traces,
         units=units,
@@ -175,15 +176,7 @@ def keep_isolated(units, properties, min_nn_hit_rate):
 def locate_units(traces, waveforms, n_before, main):
     """Locate units by SpikeInterface's monopolar triangulation, (n_units, 2) in um, from their peaks (units-30)."""
     around = channels_within(traces.recording, RULES.location_radius_um)[main]
-    templates = Templates(
-        templates_array=waveforms,
-        sampling_frequency=traces.sampling_frequency,
-        nbefore=n_before,
-        channel_ids=traces.recording.channel_ids,
-        unit_ids=np.arange(len(main)),
-        probe=one_probe(traces.recording),
-        is_in_uV=False,
-    )
+    templates = as_templates(traces, waveforms, n_before, np.arange(len(main)))
     sparsity = ChannelSparsity(around, templates.unit_ids, templates.channel_ids)
     return compute_monopolar_triangulation(templates.to_sparse(sparsity), feature="peak_voltage")[:, :2]
 
