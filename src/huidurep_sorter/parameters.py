@@ -41,6 +41,12 @@ class SortingParameters(Checked):
         "else each channel is scaled to its noise",
         change="Turn it off for a recording that you whitened yourself.",
     )
+    remove_artifacts: bool = parameter(
+        True,
+        stage="preprocessing",
+        text="Find artefacts of movement, muscles or stimulation, and take off what they add to all channels",
+        change="Turn it off if you removed them yourself.",
+    )
     freq_min: float = parameter(
         150.0,
         stage="preprocessing",

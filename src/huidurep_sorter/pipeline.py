@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from spikeinterface.core import NumpySorting, fix_job_kwargs, split_sorting
+from spikeinterface.core.base import base_period_dtype
 from spikeinterface.core.numpyextractors import SpikeVectorSortingSegment
 
 from huidurep_sorter.parameters import CHUNK_NAMES
@@ -20,6 +21,7 @@ from huidurep_sorter.templates.refinement import refine_templates
 from huidurep_sorter.templates.waveforms import window_samples
 from huidurep_sorter.traces.checks import prepare_recording
 from huidurep_sorter.traces.motion import find_motion, interpolate
+from huidurep_sorter.traces.periods import merge_periods, of_segments
 from huidurep_sorter.traces.preprocessing import open_traces, prepare
 from huidurep_sorter.units.curation import curate
 from huidurep_sorter.units.properties import keep_isolated, measure, no_properties
@@ -54,8 +56,10 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     job_kwargs = with_own_chunks(fix_job_kwargs(dict(job_kwargs or {}) | dict(progress_bar=verbose)))
     n_segments = recording.get_num_segments()
     try:
-        prepared = prepare(prepare_recording(recording), parameters)
-        sorting = sort_segment(prepared, parameters, folder, job_kwargs)
+        prepared, set_aside = prepare(prepare_recording(recording), parameters)
+        if folder is not None:
+            save_set_aside(folder, recording, set_aside)
+        sorting = sort_segment(prepared, set_aside, parameters, folder, job_kwargs)
     except NothingFound as reason:
         return empty_sorting(recording, reason)
     if n_segments == 1:
@@ -70,9 +74,9 @@ def with_own_chunks(job_kwargs):
     return kept | dict(chunk_duration=CHUNK_DURATION)
 
 
-def sort_segment(recording, parameters, folder=None, job_kwargs=None) -> NumpySorting:
+def sort_segment(recording, set_aside, parameters, folder=None, job_kwargs=None) -> NumpySorting:
     """Sort a recording of one segment in units of noise, with its motion corrected where it moves."""
-    with open_traces(recording, parameters, folder, job_kwargs) as traces:
+    with open_traces(recording, set_aside, parameters, folder, job_kwargs) as traces:
         peaks = detect_peaks(traces, parameters)
         motion = find_motion(traces, peaks, parameters)
         if motion is None:
@@ -80,7 +84,7 @@ def sort_segment(recording, parameters, folder=None, job_kwargs=None) -> NumpySo
     del traces  # so that they are never in memory twice
     if folder is not None:
         motion.save(folder / "motion", overwrite=True)
-    with open_traces(interpolate(recording, motion), parameters, folder, job_kwargs) as traces:
+    with open_traces(interpolate(recording, motion), set_aside, parameters, folder, job_kwargs) as traces:
         return sort_traces(traces, detect_peaks(traces, parameters), parameters, folder)
 
 
@@ -98,7 +102,7 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     matched = match_templates(traces, templates, parameters)
     units = curate(traces, matched, parameters)
     properties = measure(traces, units, clusters)
-    units, properties = keep_isolated(units, properties, parameters.min_nn_hit_rate)
+    units, properties = keep_isolated(traces, units, properties, parameters.min_nn_hit_rate)
     return units.to_sorting(traces.sampling_frequency, properties)
 
 
@@ -117,6 +121,21 @@ def save_arrays(folder, traces, peaks, clusters, templates):
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
+
+
+def save_set_aside(folder, recording, set_aside):
+    """Save the periods that were set aside as `<folder>/artefacts.npy`.
+
+    SpikeInterface's `base_period_dtype` and `filled`: whether noise stands there now, or only what all channels had in
+    common was taken off.
+    """
+    parts = [of_segments(recording, merge_periods(periods)) for periods in (set_aside.reduced, set_aside.filled)]
+    array = np.zeros(sum(map(len, parts)), dtype=[*base_period_dtype, ("filled", "bool")])
+    for name in parts[0].dtype.names:
+        array[name] = np.concatenate([part[name] for part in parts])
+    array["filled"][len(parts[0]) :] = True
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "artefacts.npy", np.sort(array, order=["segment_index", "start_sample_index"]))
 
 
 def empty_sorting(recording, why) -> NumpySorting:

@@ -1,120 +1,155 @@
-"""Stretches without a signal: where they are, and that nothing else notices them."""
+"""Artefacts: found where they are and nowhere else, reduced, or filled; spikes are left as they are."""
 
 import logging
 
 import numpy as np
 import pytest
+from scipy.signal import butter, sosfilt
 from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.parameters import SortingParameters
-from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.traces import artefacts
-from huidurep_sorter.traces.noise import estimate_noise
+from huidurep_sorter.traces.periods import as_periods, as_runs, count_samples_of
 from huidurep_sorter.traces.preprocessing import prepare
 
 FS = 30000.0
-MARGIN = int(artefacts.RULES.margin_ms * FS / 1000)
+N = 300_000
+LINEAR = [(0.0, 25.0 * i) for i in range(16)]
+TETRODE = [(0.0, 0.0), (25.0, 0.0), (0.0, 25.0), (25.0, 25.0)]
+START, STOP = 150_000, 153_000  # 100 ms, in which something happens
 
 
-def noise(n_samples=60_000, n_channels=4, seed=0):
-    return np.random.default_rng(seed).normal(0, 10, (n_samples, n_channels)).astype("float32")
-
-
-def recording_of(*segments):
-    recording = NumpyRecording(list(segments), FS)
-    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(segments[0].shape[1])]))
+def recording_of(traces, places=LINEAR):
+    recording = NumpyRecording([traces.astype("float32")], FS)
+    recording.set_dummy_probe_from_locations(np.array(places))
     return recording
 
 
-def found_in(*segments):
-    periods = artefacts.find_silent_periods(recording_of(*segments))
-    return [(int(p["segment_index"]), int(p["start_sample_index"]), int(p["end_sample_index"])) for p in periods]
+def noise(n_channels=16, seed=0):
+    return np.random.default_rng(seed).normal(0, 10, (N, n_channels))
 
 
-def test_plain_noise_has_none():
-    assert found_in(noise(), noise(30_000, seed=1)) == []
+def spikes(traces, size=300.0, reach=3, every=300, seed=1):
+    """Large spikes on some neighbouring channels, all the time."""
+    rng = np.random.default_rng(seed)
+    wave = -size * np.exp(-((np.arange(-15, 16) / 4.0) ** 2))
+    for time in range(1000, N - 1000, every):
+        channel = rng.integers(0, traces.shape[1] - reach + 1)
+        traces[time - 15 : time + 16, channel : channel + reach] += wave[:, None]
+    return traces
 
 
-@pytest.mark.parametrize("kind", ["zeros", "held", "NaN on one channel", "int16"])
-def test_a_silent_stretch_is_found_with_its_margin(kind, caplog):
+def common(uv, seed=2):
+    """What a muscle adds to all channels for 100 ms: noise of 200 to 1000 Hz."""
+    wave = np.random.default_rng(seed).normal(size=STOP - START + 3000)
+    wave = sosfilt(butter(2, [200, 1000], "bandpass", fs=FS, output="sos"), wave)[3000:]
+    return uv * wave / wave.std()
+
+
+def find(traces, places=LINEAR, level=10.0):
+    return artefacts.find_artefacts(recording_of(traces, places), np.full(len(places), level), as_periods([]))
+
+
+def gains(n_channels=16, kind="alike"):
+    rng = np.random.default_rng(3)
+    return {
+        "alike": rng.uniform(0.7, 1.3, n_channels),
+        "gradient": np.linspace(0.4, 1.6, n_channels),
+        "of both signs": rng.normal(0, 1.0, n_channels),
+    }[kind]
+
+
+def test_nothing_is_found_in_noise_with_large_spikes():
+    assert len(find(spikes(noise())).all()) == 0
+    assert len(find(spikes(noise(4), size=600.0, reach=4), TETRODE).all()) == 0
+
+
+@pytest.mark.parametrize("kind", ["alike", "gradient", "of both signs"])
+def test_what_is_common_is_found_and_taken_off(kind):
+    plain = noise()
+    traces = plain.copy()
+    traces[START:STOP] += common(100.0)[:, None] * gains(kind=kind)
+    found = find(traces)
+    assert len(found.filled) == 0 and len(found.all()) == 1
+    start, stop = as_runs(found.all())[0]
+    assert abs(start - START) <= 600 and abs(stop - STOP) <= 600
+    reduced = artefacts.ReducedArtefactsRecording(recording_of(traces), found.reduced, found.gains).get_traces()
+    assert reduced[START:STOP].std() < 1.15 * plain[START:STOP].std()
+    np.testing.assert_array_equal(reduced[: START - 600], traces[: START - 600].astype("float32"))
+
+
+def test_spikes_within_an_artefact_keep_their_size():
+    plain = spikes(np.zeros((N, 16)), size=150.0, every=400)
+    traces = plain + noise()
+    traces[START:STOP] += common(60.0)[:, None] * gains()
+    found = find(traces)
+    reduced = artefacts.ReducedArtefactsRecording(recording_of(traces), found.reduced, found.gains).get_traces()
+    left, true = (reduced - noise())[START:STOP].ravel(), plain[START:STOP].ravel()
+    assert 0.9 < left @ true / (true @ true) < 1.1
+
+
+def test_what_is_not_common_is_filled():
     traces = noise()
-    traces[20_000:21_000] = traces[19_999] if kind == "held" else 0.0
-    if kind == "NaN on one channel":
-        traces = noise()
-        traces[20_000:21_000, 2] = np.nan
-    first = 19_999 if kind == "held" else 20_000
-    with caplog.at_level(logging.WARNING, logger="huidurep_sorter"):
-        found = found_in(traces.astype("int16") if kind == "int16" else traces)
-    assert found == [(0, first - MARGIN, 21_000 + MARGIN)]
-    assert "1 stretches without a signal" in caplog.text
+    traces[START:STOP] += np.random.default_rng(4).normal(0, 60, (STOP - START, 16))
+    found = find(traces)
+    start, stop = as_runs(found.filled)[0]
+    assert len(found.filled) == 1 and start <= START + 150 and stop >= STOP - 150
 
 
-def test_what_is_short_or_of_one_channel_is_left():
-    short, one = noise(), noise()
-    short[1000:1030] = 0.0  # 1 ms
-    one[10_000:20_000, 1] = 0.0
-    assert found_in(short) == [] and found_in(one) == []
+def test_on_a_tetrode_only_what_no_spike_can_do_is_filled():
+    small, large = noise(4), noise(4)
+    small[START:STOP] += common(30.0)[:, None]
+    large[START:STOP] += common(300.0)[:, None]
+    assert len(find(small, TETRODE).all()) == 0
+    found = find(large, TETRODE)
+    assert len(found.filled) == 1 and len(found.reduced) == 0
+    assert 0.9 < count_samples_of(found.filled) / (STOP - START) < 1.4
 
 
-def test_a_single_missing_value_is_a_stretch():
+def test_noise_that_changes_slowly_is_no_artefact():
+    level = 1 + 1.5 * np.sin(np.pi * np.arange(N) / N) ** 2
+    assert len(find(noise() * level[:, None]).all()) == 0
+
+
+def test_the_same_is_read_in_any_pieces():
     traces = noise()
-    traces[30_000, 1] = np.inf
-    assert found_in(traces) == [(0, 30_000 - MARGIN, 30_001 + MARGIN)]
+    traces[START:STOP] += common(60.0)[:, None] * gains()
+    found = find(traces)
+    recording = artefacts.ReducedArtefactsRecording(recording_of(traces), found.reduced, found.gains)
+    whole, cut = recording.get_traces(), START + 1234
+    np.testing.assert_array_equal(whole[cut - 500 : cut], recording.get_traces(start_frame=cut - 500, end_frame=cut))
+    np.testing.assert_array_equal(whole[cut:], recording.get_traces(start_frame=cut))
+    ids = recording.channel_ids[[5, 2]]
+    np.testing.assert_array_equal(whole[:, [5, 2]], recording.get_traces(channel_ids=ids))
 
 
-def test_stretches_do_not_depend_on_how_traces_are_read(monkeypatch):
-    rng, traces = np.random.default_rng(1), noise(200_000)
-    for start in np.sort(rng.integers(0, 199_000, 30)):
-        traces[start : start + rng.integers(70, 900)] = 0.0
-    whole = found_in(noise(), traces)
-    monkeypatch.setattr(artefacts, "VALUES_PER_CHUNK", 4 * 777)
-    assert found_in(noise(), traces) == whole and len(whole) > 10
-
-
-def test_periods_are_moved_with_their_segments():
-    first, second = noise(40_000), noise(50_000, seed=1)
-    first[20_000:21_000], second[30_000:31_000] = 0.0, 0.0
-    recording = recording_of(first, second)
-    moved = artefacts.end_to_end(recording, artefacts.find_silent_periods(recording))
-    assert (moved["segment_index"] == 0).all()
-    assert (moved["start_sample_index"] + MARGIN).tolist() == [20_000, 70_000]
-
-
-def test_ends_of_segments_are_found_and_clipped():
+def test_levels_do_not_depend_on_how_traces_are_read(monkeypatch):
     traces = noise()
-    traces[:500], traces[-500:] = 0.0, 0.0
-    assert found_in(traces) == [(0, 0, 500 + MARGIN), (0, 60_000 - 500 - MARGIN, 60_000)]
+    traces[START:STOP] += common(60.0)[:, None]
+    whole = find(traces)
+    monkeypatch.setattr(artefacts, "VALUES_PER_CHUNK", 16 * 1000)
+    again = find(traces)
+    np.testing.assert_array_equal(whole.reduced, again.reduced)
+    np.testing.assert_array_equal(whole.gains, again.gains)
 
 
-def test_where_hardly_anything_is_left_there_is_nothing_to_sort():
+def test_hum_is_found_only_where_it_is_most_of_the_signal():
+    stretches = as_periods([np.array([[k * 50_000, k * 50_000 + 15_000] for k in range(5)])])
+    hum = 40 * np.sin(2 * np.pi * 250 * np.arange(N) / FS)[:, None] * gains(kind="gradient")
+    quiet, loud = recording_of(noise()), recording_of(noise() + hum)
+    levels = np.full(16, 10.0)
+    assert artefacts.find_hum(quiet, levels, stretches) is None
+    found = artefacts.find_hum(loud, levels, stretches)
+    np.testing.assert_allclose(found / found.mean(), gains(kind="gradient"), atol=0.05)
+    assert artefacts.find_hum(recording_of(noise(4) + 100, TETRODE), levels[:4], stretches) is None
+
+
+@pytest.mark.parametrize("remove_artifacts", [True, False])
+def test_prepared_traces_have_unit_noise_within_an_artefact(remove_artifacts, caplog):
     traces = noise()
-    traces[6_000:] = 0.0
-    with pytest.raises(NothingFound, match="signal"):
-        artefacts.find_silent_periods(recording_of(traces))
-
-
-@pytest.mark.parametrize("fraction", [0.3, 0.8])
-def test_noise_and_whitening_are_those_of_the_rest(fraction):
-    """Traces that share most of their noise, blanked here and there: prepared, they have unit noise throughout."""
-    rng = np.random.default_rng(0)
-    traces = (10 * rng.normal(size=(300_000, 1)) + 3 * rng.normal(size=(300_000, 4))).astype("float32")
-    plain = prepare(recording_of(traces), SortingParameters())
-    blanked = traces.copy()
-    for start in range(0, 300_000, 30_000):
-        blanked[start + 100 : start + 100 + int(30_000 * fraction)] = 0.0
-    blanked[-40:] = np.nan
-    prepared = prepare(recording_of(blanked), SortingParameters())
-    np.testing.assert_allclose(estimate_noise(prepared, 0), estimate_noise(plain, 0), rtol=0.05)
-    filled = prepared.get_traces(start_frame=1000, end_frame=8000)
-    assert np.isfinite(prepared.get_traces()).all()
-    np.testing.assert_allclose(filled.std(axis=0), estimate_noise(plain, 0), rtol=0.1)
-    middle = slice(100 + int(30_000 * fraction) + 300, 29_900)
-    np.testing.assert_allclose(prepared.get_traces()[middle], plain.get_traces()[middle], atol=1.0)
-
-
-def test_the_fill_is_the_same_for_any_chunk():
-    traces = noise(90_000)
-    traces[20_000:50_000] = 0.0
-    prepared = prepare(recording_of(traces), SortingParameters())
-    whole, part = prepared.get_traces(), prepared.get_traces(start_frame=30_000, end_frame=40_000)
-    np.testing.assert_array_equal(whole[30_000:40_000], part)
+    traces[START:STOP] += common(100.0)[:, None] * gains()
+    with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
+        prepared, set_aside = prepare(recording_of(traces), SortingParameters(remove_artifacts=remove_artifacts))
+    inside, outside = (prepared.get_traces(start_frame=a, end_frame=a + 2400).std() for a in (START + 300, 50_000))
+    assert ("1 artefacts are set aside" in caplog.text) == remove_artifacts == (len(set_aside.all()) == 1)
+    assert (inside < 1.2 * outside) == remove_artifacts

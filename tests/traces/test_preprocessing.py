@@ -70,7 +70,43 @@ def test_what_the_user_filtered_is_scaled_to_noise_in_any_unit(gain, apply_white
     recording = NumpyRecording([traces], 30000.0)
     recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(4)]))
     parameters = SortingParameters(apply_preprocessing=False, apply_whitening=apply_whitening)
-    prepared = preprocessing.prepare(recording, parameters).get_traces()
+    prepared, _ = preprocessing.prepare(recording, parameters)
+    prepared = prepared.get_traces()
     np.testing.assert_allclose(prepared.std(axis=0), 1.0, rtol=0.05)
     correlation = [np.corrcoef(prepared[:, c], traces[:, c])[0, 1] for c in range(4)]
     assert min(correlation) > 0.99  # no filter, and no channel mixed with another that is independent of it
+
+
+def test_one_step_of_the_baseline_does_not_decide_the_whitening():
+    rng = np.random.default_rng(0)
+    traces = (rng.normal(size=(300_000, 1)) + rng.normal(size=(300_000, 4))).astype("float32")
+    spread = preprocessing.spread(recording_at(traces))
+    plain = preprocessing.whitening_matrix(recording_at(traces), 100.0)
+    traces[spread["start_sample_index"][3] + 100 :][:300] += [900.0, -500.0, 300.0, 100.0]
+    stepped = preprocessing.whitening_matrix(recording_at(traces), 100.0)
+    np.testing.assert_allclose(stepped, plain, atol=0.02)
+    whitened = traces[:10_000] @ plain
+    np.testing.assert_allclose(np.cov(whitened.T), np.eye(4), atol=0.06)
+
+
+def test_channels_that_depend_on_others_are_not_blown_up():
+    """A mean reference leaves one direction without any variance: whitening must not make noise of it."""
+    traces = np.random.default_rng(0).normal(size=(60_000, 4))
+    traces -= traces.mean(axis=1, keepdims=True)
+    prepared = preprocessing.whiten_locally(recording_at(np.round(50 * traces)), 100.0, 0).get_traces()
+    assert 0.8 < prepared.std() < 1.2 and np.abs(preprocessing.whitening_matrix(recording_at(traces), 100.0)).max() < 20
+
+
+@pytest.mark.parametrize("gain", [1e-12, 1e6])
+def test_traces_of_any_size_are_whitened_alike(gain):
+    traces = np.random.default_rng(0).normal(size=(60_000, 4))
+    plain = preprocessing.whiten_locally(recording_at(traces), 100.0, 0).get_traces()
+    scaled = preprocessing.whiten_locally(recording_at(gain * traces), 100.0, 0).get_traces()
+    np.testing.assert_allclose(scaled, plain, atol=1e-3)
+
+
+def recording_at(traces):
+    """Traces (n_samples, 4) on contacts 20 um apart."""
+    recording = NumpyRecording([traces], 30000.0)
+    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(4)]))
+    return recording

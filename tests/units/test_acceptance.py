@@ -54,8 +54,20 @@ def test_a_unit_is_noise_for_a_reason(change, reason):
     ],
 )
 def test_faint_units_must_be_more_distinct_than_others(norm, nn_hit_rate, violation_ratio, isolated):
-    found = is_isolated(np.array([norm]), np.array([nn_hit_rate]), np.array([violation_ratio]), 0.55)
-    assert found.tolist() == [isolated]
+    assert isolation_of(norm, nn_hit_rate, violation_ratio, 0.0) == isolated
+
+
+def isolation_of(norm, nn_hit_rate, violation_ratio, n_expected):
+    known = (np.array([value]) for value in (norm, nn_hit_rate, violation_ratio, n_expected))
+    return bool(is_isolated(*known, 0.55)[0])
+
+
+@pytest.mark.parametrize(
+    ("norm", "violation_ratio", "n_expected", "isolated"),
+    [(14.0, 0.03, 29.0, True), (9.0, 0.03, 29.0, True), (14.0, 0.2, 29.0, False), (14.0, 0.0, 9.0, False)],
+)
+def test_who_fires_often_and_keeps_a_refractory_period_is_a_neuron(norm, violation_ratio, n_expected, isolated):
+    assert isolation_of(norm, 0.3, violation_ratio, n_expected) == isolated
 
 
 def test_of_a_neuron_a_mixture_and_a_faint_unit_only_the_neuron_is_kept(caplog):

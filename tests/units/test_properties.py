@@ -58,7 +58,7 @@ def test_only_isolated_units_are_kept_with_their_properties(spikes, caplog):
     traces, found, clusters = spikes
     measured = properties.measure(traces, found, clusters)
     with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
-        kept, left = properties.keep_isolated(found, measured, min_nn_hit_rate=0.6)
+        kept, left = properties.keep_isolated(traces, found, measured, min_nn_hit_rate=0.6)
     assert "1 units are left out" in caplog.text
     assert kept.n_units == 1 and {len(values) for values in left.values()} == {1}
     assert kept.sample_index.tolist() == found.trains()[0].tolist()
@@ -69,4 +69,4 @@ def test_where_no_unit_is_isolated_it_is_said(spikes):
     traces, found, clusters = spikes
     measured = properties.measure(traces, found, clusters) | {"nn_hit_rate": np.array([0.1, 0.2])}
     with pytest.raises(NothingFound, match="distinct"):
-        properties.keep_isolated(found, measured, min_nn_hit_rate=0.45)
+        properties.keep_isolated(traces, found, measured, min_nn_hit_rate=0.45)

@@ -12,6 +12,7 @@ from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_f
 
 from huidurep_sorter.runtime import NothingFound, keep_compiled, stage
 from huidurep_sorter.spikes.spikes import Spikes
+from huidurep_sorter.traces.periods import are_within
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +73,12 @@ def detect_peaks(traces, parameters):
     Returns
     -------
     peaks : structured array (n_peaks,)
-        SpikeInterface's peak vector, ordered by segment and sample.
+        SpikeInterface's peak vector, ordered by sample; without those of periods that are set aside.
     """
     keep_compiled(peak_detection.locally_exclusive, peak_detection.matched_filtering)
     peaks = DETECTORS[parameters.detection_method](traces, parameters)
-    return peaks[np.lexsort((peaks["sample_index"], peaks["segment_index"]))]
+    peaks = peaks[~are_within(peaks["sample_index"], traces.set_aside.all())]
+    return peaks[np.argsort(peaks["sample_index"], kind="stable")]
 
 
 def _detect(traces, method, parameters, kwargs):

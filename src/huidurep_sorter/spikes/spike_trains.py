@@ -65,8 +65,14 @@ def violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULES):
     low, high = rules.refractory_samples(sampling_frequency)
     intervals = np.diff(np.sort(train))
     observed = np.sum((intervals > low) & (intervals < high))
-    expected = len(train) ** 2 * (high - low) / duration
+    expected = expected_violations(len(train), sampling_frequency, duration, rules)
     return float(observed / max(expected, 1.0)), float(expected)
+
+
+def expected_violations(n_spikes, sampling_frequency, duration, rules=TRAIN_RULES):
+    """Count the pairs within the refractory period that a Poisson process has, of so many spikes in so many samples."""
+    low, high = rules.refractory_samples(sampling_frequency)
+    return np.asarray(n_spikes, dtype="float64") ** 2 * (high - low) / duration
 
 
 def steady_violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULES):

@@ -34,7 +34,7 @@ def find_duplicated_spikes(traces, spikes):
     redundant = find_redundant_units(spikes, fs, energy, near, max_lag_ms=0.0)
     duplicated = redundant[spikes.label]
     others, norms, near = spikes.without(redundant), norms[~redundant], near[np.ix_(~redundant, ~redundant)]
-    duplicated[~duplicated] = find_residual_spikes(others, fs, norms, near, traces.n_samples)
+    duplicated[~duplicated] = find_residual_spikes(others, fs, norms, near, traces.n_samples_with_signal)
     return duplicated
 
 

@@ -1,122 +1,258 @@
-"""Stretches without any signal, blanked, held or lost: found, set aside, and said."""
+"""Artefacts: stretches that are far louder, on all channels at once, than the recording is around them.
+
+An animal licks, chews or steps, a muscle twitches, a stimulator fires. No spike does this: it is seen by the channels
+around its neuron, and the others know nothing of it. What the channels have in common is taken off such a stretch,
+each by its own gain; where too much is left even then, as where the amplifier was saturated, the stretch is filled
+with noise. On a small probe, such as a tetrode, every channel sees every spike: only what no spike can do is an
+artefact there, and it is filled.
+"""
 
 import logging
 from dataclasses import dataclass
 
 import numpy as np
-from spikeinterface.core import append_recordings
-from spikeinterface.core.base import base_period_dtype
+from scipy.ndimage import median_filter
+from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from huidurep_sorter.runtime import NothingFound
+from huidurep_sorter.traces.periods import as_periods, as_runs, find_runs, merge_periods, merge_runs
 from huidurep_sorter.traces.snippets import VALUES_PER_CHUNK
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SilenceRules:
-    """What counts as a stretch without a signal."""
+class ArtefactRules:
+    """What counts as an artefact. Levels are those of `measure_levels`, over the recording's own around that time."""
 
-    min_constant_ms: float = 2.0  # ms in which no channel changes; a limit: shorter runs are noise of few bits
-    margin_ms: float = 2.0  # ms beside it that are set aside as well; a limit: filters ring where it begins
-    min_left_s: float = 0.5  # s that must be left; a limit: of less neither noise nor whitening can be estimated
+    bin_ms: float = 5.0  # ms over which a level is measured; about the shortest artefact (traces-21)
+    quantiles: tuple = (0.1, 0.25, 0.5)  # of channels, that are not as loud; most are far from any one spike (traces-21)
+    weights: tuple = (1.0, 0.7, 0.5)  # of their levels; spikes reach the level of half more often (traces-21)
+    baseline_s: float = 10.0  # s over which the usual level is a median; noise that changes does so slowly (traces-21)
+    n_baselines: int = 3  # such stretches, over which it is a median again (traces-21)
+    min_level: float = 2.0  # an artefact is so loud somewhere (traces-21)
+    min_level_of_edge: float = 1.3  # and lasts as long as it is so loud (traces-21)
+    max_level_left: float = 2.0  # what may be left of it when the common signal is off (traces-21)
+    spike_reach_um: float = 75.0  # um from its neuron, beyond which a spike is hardly seen (traces-21)
+    min_share_beyond_reach: float = 0.2  # of channels, from the probe's middle; fewer: a small probe (traces-21)
+    min_level_on_small_probe: float = 8.0  # where every channel sees every spike (traces-21)
+    min_share_of_hum: float = 0.3  # of a typical channel's energy that is common; more: it is taken off (traces-23)
+    max_piece_ms: float = 100.0  # ms of an artefact with one gain of each channel (traces-21)
 
 
-RULES = SilenceRules()
+RULES = ArtefactRules()
 
 
-def find_silent_periods(recording):
-    """Find stretches in which no channel changes, or a value is missing (NaN or infinite).
+@dataclass(frozen=True, kw_only=True)
+class Artefacts:
+    """Artefacts of a recording of one segment.
 
-    Such are zeros of `silence_periods`, packets that were lost on the way, and samples that were held.
+    Attributes
+    ----------
+    reduced : structured array (n_reduced,)
+        Periods, SpikeInterface's `base_period_dtype`, in order, from which the common signal is taken off.
+    gains : (n_reduced, n_channels) float32
+        Of the common signal on each channel.
+    filled : structured array (n_filled,)
+        Periods in which too much is left even then.
+    """
+
+    reduced: np.ndarray
+    gains: np.ndarray
+    filled: np.ndarray
+
+    def all(self):
+        """Give all of the periods, in order; pieces of one artefact become one."""
+        return merge_periods(self.reduced, self.filled)
+
+
+def find_artefacts(recording, noise_levels, silent) -> Artefacts:
+    """Find artefacts.
 
     Parameters
     ----------
     recording : BaseRecording
-        Raw; read once, from start to end.
+        Band-passed, without a common reference, of one segment; read once, from start to end.
+    noise_levels : (n_channels,) float
+    silent : structured array (n_silent,)
+        Periods without a signal, which say nothing about the usual level.
+    """
+    n_samples, n_per_bin = recording.get_total_samples(), bin_samples(recording.sampling_frequency)
+    small = is_small(recording.get_channel_locations()[:, :2])
+    levels = measure_levels(recording, noise_levels, (0, -(-n_samples // n_per_bin)), small)
+    for start, stop in as_runs(silent):
+        levels[start // n_per_bin : -(-stop // n_per_bin)] = np.nan
+    usual = usual_levels(levels, recording.sampling_frequency)
+    runs = find_loud(levels / usual, RULES.min_level_on_small_probe if small else RULES.min_level)
+    if small:
+        reduced, filled = runs[:0], np.minimum(runs * n_per_bin, n_samples)
+        return Artefacts(
+            reduced=as_periods([reduced]), gains=np.zeros((0, len(noise_levels))), filled=as_periods([filled])
+        )
+    pieces = cut_into_pieces(runs)
+    reduced = as_periods([np.minimum(pieces * n_per_bin, n_samples)])
+    gains = estimate_gains(recording, noise_levels, reduced)
+    left = find_left(ReducedArtefactsRecording(recording, reduced, gains), noise_levels, pieces, usual)
+    return Artefacts(reduced=reduced, gains=gains, filled=as_periods([np.minimum(left * n_per_bin, n_samples)]))
+
+
+def find_left(recording, noise_levels, pieces, usual):
+    """Find the runs of bins in which too much of an artefact is left, (n_runs, 2) int64."""
+    left = [pieces[:0]]
+    for first, last in pieces:
+        levels = measure_levels(recording, noise_levels, (first, last), False)
+        left.append(first + find_runs(levels > RULES.max_level_left * usual[first:last]))
+    return merge_runs(np.concatenate(left))
+
+
+def is_small(locations_um):
+    """Say whether spikes reach all of a probe: whether few channels are far from its middle."""
+    away_um = np.linalg.norm(locations_um - np.median(locations_um, axis=0), axis=1)
+    return (away_um > RULES.spike_reach_um).mean() < RULES.min_share_beyond_reach
+
+
+def bin_samples(sampling_frequency):
+    """Count the samples of a bin."""
+    return max(int(RULES.bin_ms * sampling_frequency / 1000), 1)
+
+
+def measure_levels(recording, noise_levels, bins, small):
+    """Measure how loud each bin is on all channels, (n_bins,) float64; about 1.
+
+    It is the RMS of a channel, over its noise, that all channels exceed but for `quantiles` of them: the largest of
+    these, weighted. On a small probe it is the median absolute value instead of the RMS: no spike fills half of a bin.
+    """
+    n_per_bin = bin_samples(recording.sampling_frequency)
+    per_chunk = max(VALUES_PER_CHUNK // (n_per_bin * len(noise_levels)), 1)
+    levels = []
+    for first in range(bins[0], bins[1], per_chunk):
+        last = min(first + per_chunk, bins[1])
+        stop = min(last * n_per_bin, recording.get_total_samples())
+        traces = recording.get_traces(start_frame=first * n_per_bin, end_frame=stop) / noise_levels
+        missing = np.full(((last - first) * n_per_bin - len(traces), len(noise_levels)), np.nan, traces.dtype)
+        binned = np.concatenate([traces, missing]).reshape(last - first, n_per_bin, -1)
+        size = np.nanmedian(np.abs(binned), axis=1) / 0.6745 if small else np.sqrt(np.nanmean(binned**2, axis=1))
+        levels.append(np.max(np.quantile(size, RULES.quantiles, axis=1).T * RULES.weights, axis=1))
+    return np.concatenate(levels)
+
+
+def usual_levels(levels, sampling_frequency):
+    """Give the level that is usual around each bin, (n_bins,): a median of medians; levels may be NaN."""
+    per_block = max(int(RULES.baseline_s * sampling_frequency / bin_samples(sampling_frequency)), 1)
+    n_blocks = max(len(levels) // per_block, 1)
+    blocks = np.array([np.median(block[np.isfinite(block)]) for block in np.array_split(levels, n_blocks)])
+    blocks[~np.isfinite(blocks)] = np.nanmedian(blocks)
+    blocks = median_filter(blocks, RULES.n_baselines, mode="nearest")
+    return np.interp(np.arange(len(levels)), (np.arange(n_blocks) + 0.5) * len(levels) / n_blocks, blocks)
+
+
+def find_loud(relative, min_level):
+    """Find runs of bins that are as loud as an edge throughout, and as an artefact somewhere, (n_runs, 2) int64.
+
+    A bin on each side belongs to a run: what begins or ends within it doesn't make it loud.
+    """
+    runs = find_runs(relative > RULES.min_level_of_edge)
+    loud = [relative[first:last].max() > min_level for first, last in runs]
+    return np.clip(merge_runs(runs[np.array(loud, dtype=bool)] + [-1, 1]), 0, len(relative))
+
+
+def cut_into_pieces(runs):
+    """Cut runs of bins into pieces of about `max_piece_ms`, (n_pieces, 2) int64."""
+    most = max(int(RULES.max_piece_ms / RULES.bin_ms), 1)
+    pieces = [np.zeros((0, 2), dtype="int64")]
+    for first, last in runs:
+        edges = np.linspace(first, last, -(-(last - first) // most) + 1).astype("int64")
+        pieces.append(np.column_stack([edges[:-1], edges[1:]]))
+    return np.concatenate(pieces)
+
+
+def find_hum(recording, noise_levels, stretches):
+    """Find what the channels have in common all the time, as the mains' hum: the gain of each, (n_channels,) float32.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Band-passed.
+    noise_levels : (n_channels,) float
+    stretches : structured array (n_stretches,)
+        Periods that are looked at; medians over them count.
 
     Returns
     -------
-    periods : structured array (n_periods,)
-        SpikeInterface's `base_period_dtype`, in order, with their margins.
-
-    Raises
-    ------
-    NothingFound
-        If hardly anything else is left.
+    gains : (n_channels,) float32 or None
+        None where it is little, or the probe is small: whitening is enough then.
     """
-    found = [_silent_in_segment(recording, segment) for segment in range(recording.get_num_segments())]
-    periods = np.zeros(sum(map(len, found)), dtype=base_period_dtype)
-    periods["segment_index"] = np.repeat(np.arange(len(found)), list(map(len, found)))
-    periods["start_sample_index"], periods["end_sample_index"] = np.concatenate(found).T
-    silent_s = (periods["end_sample_index"] - periods["start_sample_index"]).sum() / recording.sampling_frequency
-    total_s = recording.get_total_samples() / recording.sampling_frequency
-    if len(periods):
-        logger.warning(
-            "%d stretches without a signal (constant or missing values) are set aside: %.1f s, %.1f %% of all",
-            len(periods),
-            silent_s,
-            100 * silent_s / total_s,
+    if is_small(recording.get_channel_locations()[:, :2]):
+        return None
+    gains, shares = [], []
+    for start, stop in as_runs(stretches):
+        traces = recording.get_traces(start_frame=start, end_frame=stop)
+        gain, common = estimate_gain(traces, noise_levels)
+        gains.append(gain)
+        shares.append(gain**2 * (common @ common) / np.maximum((traces**2).sum(axis=0), 1e-12))
+    return np.median(gains, axis=0) if np.median(shares) > RULES.min_share_of_hum else None
+
+
+def estimate_gains(recording, noise_levels, periods):
+    """Estimate the gain of the common signal on each channel in each period, (n_periods, n_channels) float32."""
+    gains = np.zeros((len(periods), len(noise_levels)), dtype="float32")
+    for index, (start, stop) in enumerate(as_runs(periods)):
+        gains[index], _ = estimate_gain(recording.get_traces(start_frame=start, end_frame=stop), noise_levels)
+    return gains
+
+
+def estimate_gain(traces, noise_levels):
+    """Estimate the common signal, (n_samples,), and its gain on each channel by least squares, (n_channels,).
+
+    The common signal is the median of the channels, each over its gain: first over its noise, then over what was found.
+    """
+    gain = np.asarray(noise_levels, dtype="float32")
+    for _ in range(2):
+        common = common_signal(traces, gain)
+        gain = traces.T @ common / max(common @ common, 1e-12)
+    return gain, common
+
+
+def common_signal(traces, gains):
+    """Give the median over channels of the traces, each over its gain, (n_samples,) float32."""
+    heard = np.abs(gains) > 0.2 * np.median(np.abs(gains))  # a channel that hears little of it says nothing about it
+    return np.median(traces[:, heard] / gains[heard], axis=1).astype("float32")
+
+
+class ReducedArtefactsRecording(BasePreprocessor):
+    """A recording without the common signal of its artefacts, computed when it is read.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Of one segment.
+    periods : structured array (n_periods,)
+    gains : (n_periods, n_channels) float32
+    """
+
+    def __init__(self, recording, periods, gains):
+        super().__init__(recording)
+        self.add_recording_segment(ReducedArtefactsSegment(recording.segments[0], as_runs(periods), gains))
+        self._serializability["json"] = False
+        self._kwargs = dict(recording=recording, periods=periods, gains=gains)
+
+
+class ReducedArtefactsSegment(BasePreprocessorSegment):
+    """See `ReducedArtefactsRecording`; runs are (n, 2) int64, the first sample and the last + 1."""
+
+    def __init__(self, parent, runs, gains):
+        super().__init__(parent)
+        self.runs, self.gains = runs, gains
+
+    def get_traces(self, start_frame, end_frame, channel_indices):
+        """Read all channels, which are needed to know what they have in common, and give those that are asked for."""
+        first, last = (
+            np.searchsorted(self.runs[:, 1], start_frame, "right"),
+            np.searchsorted(self.runs[:, 0], end_frame),
         )
-    if total_s - silent_s < RULES.min_left_s:
-        raise NothingFound("hardly any stretch has a signal: the others are constant, or values are missing")
-    return periods
-
-
-def end_to_end(recording, periods):
-    """Give the periods of a recording as those of its segments end to end."""
-    lengths = [recording.get_num_samples(segment) for segment in range(recording.get_num_segments())]
-    moved = periods.copy()
-    for name in ("start_sample_index", "end_sample_index"):
-        moved[name] += np.r_[0, np.cumsum(lengths)[:-1]][periods["segment_index"]]
-    moved["segment_index"] = 0
-    return moved
-
-
-def without_periods(recording, periods):
-    """Cut the periods out, so that what is left can be measured; segments are its pieces."""
-    pieces = []
-    for segment in range(recording.get_num_segments()):
-        mine = periods[periods["segment_index"] == segment]
-        starts = np.r_[0, mine["end_sample_index"]]
-        stops = np.r_[mine["start_sample_index"], recording.get_num_samples(segment)]
-        whole = recording.select_segments([segment])
-        pieces += [whole.frame_slice(int(a), int(b)) for a, b in zip(starts, stops, strict=True) if b > a]
-    longest = max(piece.get_num_samples(0) for piece in pieces)
-    enough = [piece for piece in pieces if 4 * piece.get_num_samples(0) >= longest]  # short ones are not worth reading
-    return append_recordings(enough)
-
-
-def _silent_in_segment(recording, segment):
-    """Find the silent stretches of a segment with their margins, (n, 2) int64: first sample, last sample + 1."""
-    n_samples, fs = recording.get_num_samples(segment), recording.sampling_frequency
-    size = max(VALUES_PER_CHUNK // recording.get_num_channels(), 2)
-    constant, missing = [], []
-    for start in range(0, n_samples, size):
-        first = max(start - 1, 0)
-        traces = recording.get_traces(segment_index=segment, start_frame=first, end_frame=min(start + size, n_samples))
-        same = (traces[1:] == traces[:-1]).all(axis=1)
-        constant.append(_runs(same) + [first, first + 1])  # a sample that is as the one before it, and that one
-        if traces.dtype.kind == "f":
-            missing.append(_runs(~np.isfinite(traces).all(axis=1)) + first)
-    long = _merge(np.concatenate(constant))
-    long = long[np.diff(long, axis=1)[:, 0] >= RULES.min_constant_ms * fs / 1000]
-    margin = int(RULES.margin_ms * fs / 1000)
-    found = _merge(np.concatenate([long, *missing]) + [-margin, margin])
-    return np.clip(found, 0, n_samples)
-
-
-def _runs(mask):
-    """Find the runs of True, (n_runs, 2) int64: first index, last index + 1."""
-    edges = np.flatnonzero(np.diff(np.r_[False, mask, False].astype("int8")))
-    return edges.reshape(-1, 2)
-
-
-def _merge(runs):
-    """Merge runs that touch or overlap, in order."""
-    if len(runs) == 0:
-        return runs.reshape(0, 2)
-    runs = runs[np.argsort(runs[:, 0], kind="stable")]
-    ends = np.maximum.accumulate(runs[:, 1])
-    is_first = np.r_[True, runs[1:, 0] > ends[:-1]]
-    return np.column_stack([runs[is_first, 0], ends[np.r_[np.flatnonzero(is_first)[1:] - 1, len(runs) - 1]]])
+        if first >= last:
+            return self.parent_recording_segment.get_traces(start_frame, end_frame, channel_indices)
+        traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None)).copy()
+        for (start, stop), gains in zip(self.runs[first:last], self.gains[first:last], strict=True):
+            piece = traces[max(start - start_frame, 0) : stop - start_frame]
+            piece -= common_signal(piece, gains)[:, None] * gains
+        return traces[:, channel_indices]

@@ -5,14 +5,28 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 from spikeinterface.core import concatenate_recordings
+from spikeinterface.core.recording_tools import get_channel_distances
 from spikeinterface.preprocessing import bandpass_filter, common_reference, scale, silence_periods, whiten
+from spikeinterface.preprocessing.whiten import compute_whitening_from_covariance
 from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
 from threadpoolctl import threadpool_limits
 
 from huidurep_sorter.runtime import stage
-from huidurep_sorter.traces.artefacts import end_to_end, find_silent_periods, without_periods
+from huidurep_sorter.traces.artefacts import ReducedArtefactsRecording, find_artefacts, find_hum
 from huidurep_sorter.traces.noise import estimate_noise
+from huidurep_sorter.traces.periods import (
+    SetAside,
+    as_periods,
+    as_runs,
+    count_samples_of,
+    end_to_end,
+    merge_periods,
+    spread_stretches,
+    without_periods,
+)
+from huidurep_sorter.traces.silence import find_silent_periods
 from huidurep_sorter.traces.traces import Traces
 
 logger = logging.getLogger(__name__)
@@ -25,6 +39,9 @@ class PreprocessingRules:
     filter_type: str = "bessel"  # keeps the shape of spikes; the encoders were trained on it (traces-2, traces-7)
     filter_order: int = 2  # of the filter; as the encoders were trained (traces-2, traces-7)
     max_freq_max: float = 0.45  # of the sampling frequency; a limit: a filter's edge must lie under a half
+    n_stretches: int = 20  # of the recording, of whose covariances the median is taken (traces-22)
+    stretch_s: float = 0.5  # s of such a stretch; SpikeInterface's default for noise
+    min_variance: float = 1e-3  # noise units squared; a limit: channels that depend on others aren't blown up
     min_channels_for_common_reference: int = 32  # channels; of few, the reference takes the spikes away (traces-17)
 
 
@@ -34,26 +51,87 @@ RULES = PreprocessingRules()
 def prepare(recording, parameters):
     """Give traces in units of noise, lazily, in one segment; without a filter if the user applied his own.
 
-    Segments are filtered one by one and then put end to end, so that noise is learned on all of them. Stretches
-    without any signal are filled with noise, so that no noise level, no filter and no unit notices them.
+    Segments are filtered one by one and then put end to end, so that noise is learned on all of them. What is silent,
+    or an artefact, is set aside: no noise level and no whitening learns from it.
+
+    Returns
+    -------
+    recording : BaseRecording
+        float32, about unit noise on every channel.
+    set_aside : SetAside
     """
     silent = find_silent_periods(recording)
     if len(silent):
         recording = silence_periods(recording, periods=silent, mode="zeros")  # a filter would spread missing values
     if parameters.apply_preprocessing:
-        filtered = band_pass_and_reference(recording, parameters.freq_min, parameters.freq_max)
+        filtered = band_pass(recording, parameters.freq_min, parameters.freq_max)
     else:
         filtered = recording.astype("float32")
     if recording.get_num_segments() > 1:
         filtered, silent = concatenate_recordings([filtered]), end_to_end(recording, silent)
-    if parameters.apply_whitening:
-        prepared = whiten_locally(filtered, parameters.whitening_radius_um, parameters.seed, silent)
+    if parameters.remove_artifacts:
+        filtered, set_aside = reduce_artefacts(filtered, silent, parameters.seed)
     else:
-        prepared = scale_to_noise(filtered, parameters.seed, silent)
-    if len(silent) == 0:
-        return prepared
-    noise_levels = estimate_noise(without_periods(prepared, silent), parameters.seed)
-    return silence_periods(prepared, periods=silent, mode="noise", noise_levels=noise_levels, seed=parameters.seed)
+        set_aside = SetAside(reduced=silent[:0], filled=silent)
+    if parameters.apply_preprocessing:
+        filtered = reference(filtered)
+    return fill(in_units_of_noise(filtered, parameters, set_aside), set_aside, parameters.seed), set_aside
+
+
+def reduce_artefacts(recording, silent, seed):
+    """Take hum and artefacts off a filtered recording, lazily, and say what is set aside with them.
+
+    Returns
+    -------
+    recording : BaseRecording
+    set_aside : SetAside
+    """
+    n_samples, fs, calm = (
+        recording.get_total_samples(),
+        recording.sampling_frequency,
+        without_periods(recording, silent),
+    )
+    gains = find_hum(calm, estimate_noise(calm, seed), spread(calm))
+    if gains is not None:
+        logger.info("all channels have most of their signal in common, as with hum: it is taken off")
+        always = as_periods([np.array([[0, n_samples]])])
+        recording = ReducedArtefactsRecording(recording, always, gains[None])
+    noise_levels = estimate_noise(without_periods(recording, silent), seed)
+    artefacts = find_artefacts(recording, noise_levels, silent)
+    set_aside = SetAside(reduced=artefacts.reduced, filled=merge_periods(silent, artefacts.filled))
+    if len(artefacts.all()):
+        found, filled = count_samples_of(artefacts.all()), count_samples_of(artefacts.filled)
+        logger.info(
+            "%d artefacts are set aside: %.1f s, %.2f %% of all; of them %.1f s can't be reduced and are left out",
+            len(artefacts.all()),
+            found / fs,
+            100 * found / n_samples,
+            filled / fs,
+        )
+    if len(artefacts.reduced):
+        recording = ReducedArtefactsRecording(recording, artefacts.reduced, artefacts.gains)
+    return recording, set_aside
+
+
+def spread(recording):
+    """Spread over a recording of one segment the stretches on which medians are taken, as periods."""
+    length = int(RULES.stretch_s * recording.sampling_frequency)
+    return spread_stretches(recording.get_total_samples(), length, RULES.n_stretches)
+
+
+def in_units_of_noise(recording, parameters, set_aside):
+    """Whiten a filtered recording, or scale it to its noise, lazily; nothing is learned from what is set aside."""
+    if parameters.apply_whitening:
+        return whiten_locally(recording, parameters.whitening_radius_um, parameters.seed, set_aside.all())
+    return scale_to_noise(recording, parameters.seed, set_aside.all())
+
+
+def fill(recording, set_aside, seed):
+    """Fill with noise what is to be filled, lazily."""
+    if len(set_aside.filled) == 0:
+        return recording
+    noise_levels = estimate_noise(without_periods(recording, set_aside.all()), seed)
+    return silence_periods(recording, periods=set_aside.filled, mode="noise", noise_levels=noise_levels, seed=seed)
 
 
 def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_um=100.0, seed=0):
@@ -76,15 +154,15 @@ def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_u
     recording : BaseRecording
         float32, about unit noise on every channel.
     """
-    return whiten_locally(band_pass_and_reference(recording, freq_min, freq_max), whitening_radius_um, seed)
+    return whiten_locally(reference(band_pass(recording, freq_min, freq_max)), whitening_radius_um, seed)
 
 
-def band_pass_and_reference(recording, freq_min, freq_max):
-    """Band-pass filter each channel and, of many, take off what they have in common, lazily."""
+def band_pass(recording, freq_min, freq_max):
+    """Band-pass filter each channel, lazily."""
     highest = RULES.max_freq_max * recording.sampling_frequency
     if freq_max > highest:
         logger.info("freq_max lowered from %g to %g Hz: the recording has no more", freq_max, highest)
-    recording = bandpass_filter(
+    return bandpass_filter(
         recording,
         freq_min=freq_min,
         freq_max=min(freq_max, highest),
@@ -92,35 +170,55 @@ def band_pass_and_reference(recording, freq_min, freq_max):
         filter_order=RULES.filter_order,
         dtype="float32",
     )
+
+
+def reference(recording):
+    """Take off what many channels have in common, lazily; few are left alone."""
     if recording.get_num_channels() >= RULES.min_channels_for_common_reference:
-        recording = common_reference(recording)
+        return common_reference(recording)
     return recording
 
 
-def whiten_locally(recording, radius_um, seed, silent_periods=()):
-    """Whiten each channel with those around it, lazily; the covariance is that of the periods with a signal."""
-    kwargs = dict(mode="local", radius_um=radius_um, dtype="float32", seed=seed)
+def whiten_locally(recording, radius_um, seed, without=()):
+    """Whiten each channel with those around it, lazily; the covariance is learned without some periods."""
+    calm = without_periods(recording, without)
+    gain = 1 / np.median(estimate_noise(calm, seed))  # so that no unit of the traces is too small for a covariance
+    matrix = whitening_matrix(scale(calm, gain=gain, dtype="float32"), radius_um)
+    return whiten(scale(recording, gain=gain, dtype="float32"), W=matrix, dtype="float32")
+
+
+def whitening_matrix(recording, radius_um):
+    """Estimate a local whitening matrix, (n_channels, n_channels) float32, from traces in about units of noise.
+
+    The covariance is the median of those of stretches that are spread over the recording: one step of a baseline in one
+    of them would outweigh all of the noise in a mean (traces-22).
+    """
+    stretches = as_runs(spread(recording))
     with threadpool_limits(limits=1):  # the last digits of a covariance depend on the number of threads, then all does
-        if len(silent_periods) == 0:
-            return whiten(recording, **kwargs)
-        learned = whiten(without_periods(recording, silent_periods), **kwargs)
-        return whiten(recording, W=learned._kwargs["W"], M=learned._kwargs["M"], dtype="float32")
+        traces = (recording.get_traces(start_frame=start, end_frame=stop) for start, stop in stretches)
+        covariance = np.median([some.T @ some / len(some) for some in traces], axis=0)
+        matrix = np.zeros(covariance.shape, dtype="float32")
+        for channel, away_um in enumerate(get_channel_distances(recording)):
+            near = np.flatnonzero(away_um <= radius_um)
+            local = compute_whitening_from_covariance(covariance[np.ix_(near, near)], RULES.min_variance)
+            matrix[near, channel] = local[near == channel][0]
+    return matrix
 
 
-def scale_to_noise(recording, seed, silent_periods=()):
-    """Divide each channel by its noise, lazily."""
-    calm = recording if len(silent_periods) == 0 else without_periods(recording, silent_periods)
-    return scale(recording, gain=1 / estimate_noise(calm, seed), dtype="float32")
+def scale_to_noise(recording, seed, without=()):
+    """Divide each channel by its noise, lazily, which is learned without some periods."""
+    return scale(recording, gain=1 / estimate_noise(without_periods(recording, without), seed), dtype="float32")
 
 
 @contextmanager
-def open_traces(recording, parameters, folder=None, job_kwargs=None):
+def open_traces(recording, set_aside, parameters, folder=None, job_kwargs=None):
     """Compute preprocessed traces once, keep them in memory or in the folder while in use, and estimate their noise.
 
     Parameters
     ----------
     recording : BaseRecording
         Lazily preprocessed, of one segment.
+    set_aside : SetAside
     parameters : SortingParameters
         `cache_preprocessing_mode` and `seed` are used.
     folder : Path or None
@@ -136,7 +234,7 @@ def open_traces(recording, parameters, folder=None, job_kwargs=None):
     with stage("preprocess"):
         kept, cache_info = cache_preprocessing(recording, mode=mode, folder=folder, job_kwargs=job_kwargs or {})
     try:
-        yield Traces.of(kept, parameters.seed, job_kwargs)
+        yield Traces.of(kept, set_aside, parameters.seed, job_kwargs)
     finally:
         del kept
         clean_cache_preprocessing(cache_info)

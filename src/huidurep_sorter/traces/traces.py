@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from huidurep_sorter.traces.noise import estimate_noise
+from huidurep_sorter.traces.periods import SetAside, as_runs, count_samples_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,20 +18,23 @@ class Traces:
         Preprocessed, of one segment, float32 in units of noise, with a probe.
     noise_levels : (n_channels,) float
         About 1; what whitening left of the differences between channels.
+    set_aside : SetAside
+        Periods from which nothing is learned.
     job_kwargs : dict
         SpikeInterface's; no spike depends on them.
     """
 
     recording: object
     noise_levels: np.ndarray
+    set_aside: SetAside = field(default_factory=SetAside.nothing)
     job_kwargs: dict = field(default_factory=dict)
 
     @classmethod
-    def of(cls, recording, seed=0, job_kwargs=None) -> "Traces":
+    def of(cls, recording, set_aside, seed=0, job_kwargs=None) -> "Traces":
         """Build them from a preprocessed recording, whose noise is estimated."""
         job_kwargs = dict(job_kwargs or {})
         noise_levels = estimate_noise(recording, seed, job_kwargs)
-        return cls(recording=recording, noise_levels=noise_levels, job_kwargs=job_kwargs)
+        return cls(recording=recording, noise_levels=noise_levels, set_aside=set_aside, job_kwargs=job_kwargs)
 
     @property
     def sampling_frequency(self):
@@ -43,9 +47,20 @@ class Traces:
         return self.recording.get_total_samples()
 
     @property
+    def n_samples_with_signal(self):
+        """Count the samples that were not filled with noise: those in which a neuron could be seen to fire."""
+        return self.n_samples - count_samples_of(self.set_aside.filled)
+
+    def on_clock_of_signal(self, sample_index):
+        """Give samples on a clock that stands still while the recording is filled with noise, (n,) int64."""
+        filled = as_runs(self.set_aside.filled)
+        before = np.r_[0, np.cumsum(filled[:, 1] - filled[:, 0])]
+        return sample_index - before[np.searchsorted(filled[:, 1], sample_index, side="right")]
+
+    @property
     def duration_s(self):
-        """Count the seconds that were recorded; a pause in the recording's times does not count."""
-        return self.n_samples / self.sampling_frequency
+        """Count the seconds with a signal; a pause in the recording's times does not count."""
+        return self.n_samples_with_signal / self.sampling_frequency
 
     @property
     def locations_um(self):

@@ -22,6 +22,8 @@ class AcceptanceRules:
     faint_norm: float = 10.0  # under it: a unit stays only if it is distinct (units-13, units-40)
     min_nn_hit_rate_of_faint: float = 0.85  # of its nearest spikes, its own (units-13, units-40)
     max_violation_ratio_of_faint: float = 0.5  # pairs over a Poisson process (units-13, units-40)
+    min_expected_of_sure: float = 10.0  # pairs; so many expected and hardly any there: a neuron for sure (units-47)
+    max_violation_ratio_of_sure: float = 0.1  # of those pairs (units-47)
     max_lag_of_redundant_ms: float = 3.0  # ms after a larger unit's spikes: its tail, found again (units-3, units-32)
 
 
@@ -46,7 +48,9 @@ def find_noise(traces, units, templates, parameters):
             n_spikes=len(train),
             duration_s=traces.duration_s,
             norm=norms[label],
-            violation_ratio=steady_violation_ratio(train, traces.sampling_frequency, traces.n_samples),
+            violation_ratio=steady_violation_ratio(
+                traces.on_clock_of_signal(train), traces.sampling_frequency, traces.n_samples_with_signal
+            ),
             min_firing_rate=parameters.min_firing_rate,
             min_norm=parameters.min_template_norm,
         )
@@ -97,13 +101,18 @@ def why_noise(
     return None
 
 
-def is_isolated(norm, nn_hit_rate, violation_ratio, min_nn_hit_rate, rules=RULES):
+def is_isolated(norm, nn_hit_rate, violation_ratio, n_expected, min_nn_hit_rate, rules=RULES):
     """Say whether units are distinct enough from others (units-7, units-15); faint units must be more so.
+
+    Of a small unit few spikes are detected before templates are matched, and those lie among noise. If it fires often
+    and keeps its refractory period all the same, it is a neuron.
 
     Parameters
     ----------
     norm, nn_hit_rate, violation_ratio : (n_units,) float
         Properties of the units.
+    n_expected : (n_units,) float
+        Pairs within the refractory period that a Poisson process of the unit's rate would have.
     min_nn_hit_rate : float
     rules : AcceptanceRules
 
@@ -112,5 +121,6 @@ def is_isolated(norm, nn_hit_rate, violation_ratio, min_nn_hit_rate, rules=RULES
     isolated : (n_units,) bool
     """
     faint = norm < rules.faint_norm
-    isolated = nn_hit_rate >= np.where(faint, rules.min_nn_hit_rate_of_faint, min_nn_hit_rate)
+    sure = (n_expected >= rules.min_expected_of_sure) & (violation_ratio <= rules.max_violation_ratio_of_sure)
+    isolated = sure | (nn_hit_rate >= np.where(faint, rules.min_nn_hit_rate_of_faint, min_nn_hit_rate))
     return isolated & ~(faint & (violation_ratio > rules.max_violation_ratio_of_faint))

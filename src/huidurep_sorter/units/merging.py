@@ -46,7 +46,7 @@ def find_mergeable(traces, units, templates, rules=RULES):
         for b in np.flatnonzero(near[a] & (difference < rules.max_difference)):
             if b <= a:
                 continue
-            ratio, expected = pair_ratio(trains[a], trains[b], traces.sampling_frequency, traces.n_samples)
+            ratio, expected = pair_ratio(trains[a], trains[b], traces.sampling_frequency, traces.n_samples_with_signal)
             counts = templates.counts[[a, b]]
             mergeable[a, b] = mergeable[b, a] = is_one_neuron(
                 difference[b], ratio, expected, counts.min(), counts.max(), rules

@@ -13,7 +13,7 @@ from spikeinterface.metrics.quality.misc_metrics import amplitude_cutoff
 from spikeinterface.postprocessing.localization_tools import compute_monopolar_triangulation
 
 from huidurep_sorter.runtime import NothingFound, stage
-from huidurep_sorter.spikes.spike_trains import count_presence, lags_to_nearest, violation_ratio
+from huidurep_sorter.spikes.spike_trains import count_presence, expected_violations, lags_to_nearest, violation_ratio
 from huidurep_sorter.templates.estimation import as_templates
 from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, split_half_window
 from huidurep_sorter.traces.probe import channels_within
@@ -77,7 +77,7 @@ def firing_rates(measured):
 
 def refractory_violations(measured):
     """Count pairs within the refractory period over those of a Poisson process, (n_units,)."""
-    fs, n_samples = measured.traces.sampling_frequency, measured.traces.n_samples
+    fs, n_samples = measured.traces.sampling_frequency, measured.traces.n_samples_with_signal
     return measured.of_each_train(lambda train: violation_ratio(train, fs, n_samples)[0])
 
 
@@ -156,7 +156,7 @@ def channel_properties(recording, main):
     return {"main_channel_id": recording.channel_ids[main], "group": np.asarray(recording.get_channel_groups())[main]}
 
 
-def keep_isolated(units, properties, min_nn_hit_rate):
+def keep_isolated(traces, units, properties, min_nn_hit_rate):
     """Keep the units that are distinct enough from others, and their properties.
 
     Raises
@@ -165,7 +165,8 @@ def keep_isolated(units, properties, min_nn_hit_rate):
         If there is none.
     """
     known = (properties[name] for name in ("template_norm", "nn_hit_rate", "refractory_violations"))
-    isolated = is_isolated(*known, min_nn_hit_rate)
+    n_expected = expected_violations(units.counts(), traces.sampling_frequency, traces.n_samples_with_signal)
+    isolated = is_isolated(*known, n_expected, min_nn_hit_rate)
     if not isolated.all():
         logger.info("%d units are left out: too few of the spikes nearest to theirs are their own", (~isolated).sum())
     if not isolated.any():

@@ -7,7 +7,7 @@ spikes of the one look like the first of the other. Where it jumps they don't, b
 units-25).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,13 +76,14 @@ def group_temporal_splits(traces, units, templates, rules=RULES):
 
 def share_refractory_period(traces, train, other, rules=RULES):
     """Say whether the spikes of two units, or groups of units, avoid one another as those of one neuron do."""
-    ratio, _ = pair_ratio(train, other, traces.sampling_frequency, traces.n_samples)
+    ratio, _ = pair_ratio(train, other, traces.sampling_frequency, traces.n_samples_with_signal)
     return ratio < rules.max_pair_ratio
 
 
 def find_pairs(traces, units, templates, rules=RULES):
     """List the pairs of units that are one neuron at two times, as (difference, unit, other unit, lag)."""
-    presence = count_presence(units, traces.sampling_frequency, traces.n_samples)
+    on_clock = replace(units, sample_index=traces.on_clock_of_signal(units.sample_index))
+    presence = count_presence(on_clock, traces.sampling_frequency, traces.n_samples_with_signal)
     overlap, norms, trains = presence_overlap(presence), templates.norms(), units.trains()
     candidates = find_candidates(traces, trains, templates, overlap, rules)
     at_handover = differences_at_handover(traces, trains, [(a, b) for _, a, b, _ in candidates], rules)
