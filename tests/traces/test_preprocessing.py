@@ -1,9 +1,12 @@
+import logging
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from probeinterface import generate_linear_probe
+from scipy.signal import butter, sosfilt
 from spikeinterface.core import NumpyRecording
+from spikeinterface.preprocessing import bandpass_filter, phase_shift
 from threadpoolctl import threadpool_limits
 
 from huidurep_sorter.parameters import SortingParameters
@@ -110,3 +113,42 @@ def recording_at(traces):
     recording = NumpyRecording([traces], 30000.0)
     recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(4)]))
     return recording
+
+
+def shifted_recording(n_channels=12):
+    """Common noise, as channels see it that are sampled one after the other; and what each should see."""
+    rng = np.random.default_rng(0)
+    spectrum = np.fft.rfft(sosfilt(butter(4, 6000, fs=30000.0, output="sos"), rng.normal(size=60_000)))
+    shifts = np.arange(n_channels) / n_channels
+    phases = np.exp(2j * np.pi * np.fft.rfftfreq(60_000)[:, None] * shifts)
+    traces = 100 * np.fft.irfft(spectrum[:, None] * phases, axis=0)
+    recording = NumpyRecording([traces.astype("int16")], 30000.0)
+    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(n_channels)]))
+    recording.set_property("inter_sample_shift", shifts)
+    return recording
+
+
+def test_channels_are_aligned_by_their_shifts():
+    recording = shifted_recording()
+    before, after = (r.get_traces()[5000:55_000].astype("float64") for r in (recording, align(recording)))
+    apart = [np.std(t - t[:, :1]) / np.std(t) for t in (before, after)]
+    assert apart[0] > 0.15 and apart[1] < 0.02
+
+
+def align(recording):
+    return preprocessing.align_sampling(recording)
+
+
+def test_who_aligned_them_himself_is_not_aligned_again(tmp_path, caplog):
+    recording = shifted_recording()
+    plain = recording.remove_channels([])
+    plain.delete_property("inter_sample_shift")
+    assert align(plain) is plain
+    saved = recording.save(folder=tmp_path / "raw", verbose=False)
+    by_user = phase_shift(saved)
+    for done in (by_user, by_user.save(folder=tmp_path / "shifted", verbose=False), bandpass_filter(saved)):
+        with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
+            assert align(done) is done
+        assert "not aligned" in caplog.text
+        caplog.clear()
+    assert align(saved) is not saved

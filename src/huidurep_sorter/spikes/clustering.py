@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from hdbscan import HDBSCAN
+from scipy.sparse.csgraph import connected_components
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors, radius_neighbors_graph
 from spikeinterface.sortingcomponents.clustering import isosplit_isocut
 
 from huidurep_sorter.runtime import keep_compiled, stage
@@ -27,6 +29,9 @@ class ClusteringRules:
     position_um: float = 20.0  # um; so far away counts as much as a typical step along a component (spikes-4)
     max_depth: int = 3  # splits within splits (spikes-22)
     isocut_threshold: float = 1.5  # dip; splits readily: what is one unit is merged again (spikes-2, spikes-3)
+    min_spikes_of_rare: int = 5  # spikes of a cluster, at least; of so few its template must be large (spikes-24)
+    island_radius: float = 1.5  # of the typical distance to the third neighbour: a gap around an island (spikes-24)
+    island_neighbour: int = 3  # the neighbour whose distance is typical (spikes-24)
     isosplit_min_cluster_size: int = 10  # spikes; isosplit's own limit while it works (spikes-22)
     hdbscan_min_samples: int = 5  # spikes; HDBSCAN's default for small data
     min_isosplit_starts: int = 2  # random starts of isosplit; a limit of time from below
@@ -60,7 +65,7 @@ def find_clusters(spikes, parameters) -> Spikes:
     spikes = cluster_spikes(spikes, parameters.clustering_method, size, seed)
     for _ in range(RULES.n_bisections):
         spikes = bisect_clusters(spikes, size, seed)
-    return spikes
+    return split_islands(spikes)
 
 
 def cluster_spikes(spikes, method="isosplit", min_cluster_size=20, seed=0) -> Spikes:
@@ -78,7 +83,8 @@ def cluster_spikes(spikes, method="isosplit", min_cluster_size=20, seed=0) -> Sp
     Returns
     -------
     spikes : Spikes
-        Labels 0 to n_clusters - 1; -1 for a spike in no cluster.
+        Labels 0 to n_clusters - 1; -1 for a spike in no cluster. Clusters of fewer spikes than `min_cluster_size`,
+        down to `min_spikes_of_rare`, are kept: their templates decide.
     """
     if method not in CLUSTERERS:
         raise ValueError(f"clustering_method must be one of {sorted(CLUSTERERS)}, not {method!r}")
@@ -86,7 +92,7 @@ def cluster_spikes(spikes, method="isosplit", min_cluster_size=20, seed=0) -> Sp
     n_clusters = 0
     for channel in np.unique(spikes.channel_index):
         here = np.flatnonzero(spikes.channel_index == channel)
-        if here.size < min_cluster_size:
+        if here.size < RULES.min_spikes_of_rare:
             continue
         local = split_recursively(spikes.features[here], spikes.positions_um[here], method, min_cluster_size, seed)
         labels[here[local >= 0]] = local[local >= 0] + n_clusters
@@ -96,8 +102,10 @@ def cluster_spikes(spikes, method="isosplit", min_cluster_size=20, seed=0) -> Sp
 
 def split_recursively(features, positions_um, method, min_cluster_size, seed, depth=0):
     """Split the spikes of one place, project each part anew, split again; labels (n,), -1 is none."""
+    if len(features) < min_cluster_size:
+        return np.zeros(len(features), dtype="int64")
     x = project(features, positions_um)
-    first = drop_small(CLUSTERERS[method](x, min_cluster_size, seed), min_cluster_size)
+    first = drop_small(CLUSTERERS[method](x, min_cluster_size, seed), RULES.min_spikes_of_rare)
     parts = [np.flatnonzero(first == k) for k in range(first.max() + 1)]
     if len(parts) <= 1:
         return np.zeros(len(features), dtype="int64")
@@ -144,6 +152,28 @@ def bisect_clusters(spikes, min_cluster_size=20, seed=0) -> Spikes:
         second = mixture.fit_predict(x) == 1
         if min(second.sum(), (~second).sum()) >= int(RULES.min_share_of_bisection * min_cluster_size):
             labels[here[second]] = labels.max() + 1
+    return spikes.relabelled(labels)
+
+
+def split_islands(spikes) -> Spikes:
+    """Take islands out of clusters: few spikes with a gap around them, which no split into large parts finds.
+
+    A neuron that fires rarely is such an island among the spikes of others. Islands of one unit merge again when their
+    templates are compared.
+    """
+    labels = spikes.label.copy()
+    for label in range(spikes.n_units):
+        here = np.flatnonzero(spikes.label == label)
+        if here.size <= 2 * RULES.min_spikes_of_rare:
+            continue
+        x = project(spikes.features[here], spikes.positions_um[here])
+        distances, _ = NearestNeighbors(n_neighbors=RULES.island_neighbour).fit(x).kneighbors()
+        radius = RULES.island_radius * np.median(distances[:, -1])
+        _, island = connected_components(radius_neighbors_graph(x, radius), directed=False)
+        sizes = np.bincount(island)
+        sizes[sizes.argmax()] = 0  # the main land
+        for part in np.flatnonzero(sizes >= RULES.min_spikes_of_rare):
+            labels[here[island == part]] = labels.max() + 1
     return spikes.relabelled(labels)
 
 

@@ -16,6 +16,7 @@ from huidurep_sorter.traces.probe import one_probe
 class TemplateRules:
     """What of a template is signal."""
 
+    min_norm_of_rare: float = 13.0  # noise units, of just under `min_cluster_size` spikes; more of fewer (spikes-24)
     min_energy_over_noise: float = 2.0  # of a channel, over what noise adds to it: half is signal then (templates-16)
 
 
@@ -114,7 +115,7 @@ def clean(traces, templates, n_spikes, parameters) -> Templates:
     n_spikes : (n_units,) int
         How many spikes each is the mean of.
     parameters : SortingParameters
-        `template_min_snr` is used.
+        `template_min_snr` and `min_cluster_size` are used.
 
     Raises
     ------
@@ -132,9 +133,21 @@ def clean(traces, templates, n_spikes, parameters) -> Templates:
         min_snr=parameters.template_min_snr,
         remove_empty=True,
     )
-    if len(cleaned.unit_ids) == 0:
+    clear = are_clear(traces, cleaned, n_spikes[np.isin(templates.unit_ids, cleaned.unit_ids)], parameters)
+    if not clear.any():
         raise NothingFound("no cluster of spikes has a template")
-    return cleaned
+    return cleaned.select_units(cleaned.unit_ids[clear])
+
+
+def are_clear(traces, templates, n_spikes, parameters):
+    """Say which templates are large enough for the number of their spikes, (n_units,) bool.
+
+    What a rare unit lacks in spikes its size must make up: the energy of all its spikes together counts.
+    """
+    noise = (noise_energy(traces, templates, n_spikes) * templates.sparsity_mask).sum(axis=1)
+    energy = (templates.get_dense_templates() ** 2).sum(axis=(1, 2)) - noise
+    enough = RULES.min_norm_of_rare**2 * parameters.min_cluster_size
+    return (n_spikes >= parameters.min_cluster_size) | (n_spikes * energy >= enough)
 
 
 def noise_energy(traces, templates, n_spikes):

@@ -25,7 +25,11 @@ class ArtefactRules:
     """What counts as an artefact. Levels are those of `measure_levels`, over the recording's own around that time."""
 
     bin_ms: float = 5.0  # ms over which a level is measured; about the shortest artefact (traces-21)
-    quantiles: tuple = (0.1, 0.25, 0.5)  # of channels, that are not as loud; most are far from any one spike (traces-21)
+    quantiles: tuple = (
+        0.1,
+        0.25,
+        0.5,
+    )  # of channels, that are not as loud; most are far from any one spike (traces-21)
     weights: tuple = (1.0, 0.7, 0.5)  # of their levels; spikes reach the level of half more often (traces-21)
     baseline_s: float = 10.0  # s over which the usual level is a median; noise that changes does so slowly (traces-21)
     n_baselines: int = 3  # such stretches, over which it is a median again (traces-21)

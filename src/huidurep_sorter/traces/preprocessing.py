@@ -1,20 +1,23 @@
 """From raw traces to traces in units of noise: band-pass, common reference, local whitening."""
 
 import logging
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from spikeinterface.core import concatenate_recordings
 from spikeinterface.core.recording_tools import get_channel_distances
-from spikeinterface.preprocessing import bandpass_filter, common_reference, scale, silence_periods, whiten
+from spikeinterface.preprocessing import bandpass_filter, common_reference, phase_shift, scale, silence_periods, whiten
 from spikeinterface.preprocessing.whiten import compute_whitening_from_covariance
 from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
 from threadpoolctl import threadpool_limits
 
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.traces.artefacts import ReducedArtefactsRecording, find_artefacts, find_hum
+from huidurep_sorter.traces.channels import leave_out_outside, leave_out_popping
 from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.periods import (
     SetAside,
@@ -64,6 +67,7 @@ def prepare(recording, parameters):
     if len(silent):
         recording = silence_periods(recording, periods=silent, mode="zeros")  # a filter would spread missing values
     if parameters.apply_preprocessing:
+        recording = leave_out_outside(align_sampling(recording), parameters.seed)
         filtered = band_pass(recording, parameters.freq_min, parameters.freq_max)
     else:
         filtered = recording.astype("float32")
@@ -74,8 +78,36 @@ def prepare(recording, parameters):
     else:
         set_aside = SetAside(reduced=silent[:0], filled=silent)
     if parameters.apply_preprocessing:
-        filtered = reference(filtered)
+        calm = without_periods(filtered, set_aside.all())
+        filtered = reference(leave_out_popping(filtered, estimate_noise(calm, parameters.seed), spread(filtered)))
     return fill(in_units_of_noise(filtered, parameters, set_aside), set_aside, parameters.seed), set_aside
+
+
+def align_sampling(recording):
+    """Shift channels that were sampled one after the other to the same moments, lazily, as Neuropixels need.
+
+    A common reference removes less of what is common between channels that are out of phase. It is not done where the
+    user did it, or filtered the traces, which comes after it.
+    """
+    shifts = recording.get_property("inter_sample_shift")
+    if shifts is None or np.ptp(np.asarray(shifts, dtype="float64")) == 0:
+        return recording
+    if recording.is_filtered() or was_phase_shifted(recording):
+        logger.info(
+            "channels are not aligned by their inter_sample_shift: the recording was filtered, or shifted, before"
+        )
+        return recording
+    logger.info("channels are aligned by their inter_sample_shift")
+    return phase_shift(recording, dtype="float32")
+
+
+def was_phase_shifted(recording):
+    """Say whether a phase shift is among the steps that made the recording, also those before it was saved."""
+    steps = str(recording.to_dict(include_annotations=False, include_properties=False, recursive=True))
+    for folder in set(re.findall(r"'folder_path': '([^']+)'", steps)):
+        provenance = Path(folder) / "provenance.json"
+        steps += provenance.read_text("utf8") if provenance.is_file() else ""
+    return "PhaseShiftRecording" in steps
 
 
 def reduce_artefacts(recording, silent, seed):

@@ -16,6 +16,8 @@ class AcceptanceRules:
     """What a unit must have to be kept. Norms are those of templates, in units of noise, over time and channels."""
 
     min_spikes: int = 20  # spikes; of fewer neither a template nor a refractory period can be told (units-39)
+    min_spikes_of_large: int = 5  # spikes that a unit of any size must have (units-48)
+    large_norm: float = 13.0  # over it, fewer spikes are enough, by the square of the norm (units-48)
     max_violation_ratio: float = 0.9  # of refractory violations, steadily (units-2, units-37, units-45)
     small_norm: float = 13.0  # under it: a unit that fires rarely is background's largest spikes (units-6, units-40)
     min_rate_of_small_hz: float = 1.5  # Hz; what a small unit must fire (units-6, units-40)
@@ -90,7 +92,7 @@ def why_noise(
     -------
     reason : str or None
     """
-    if n_spikes < max(rules.min_spikes, min_firing_rate * duration_s):
+    if n_spikes < least_spikes(norm, max(rules.min_spikes, min_firing_rate * duration_s), rules):
         return "too few spikes"
     if norm < min_norm:
         return "template too small"
@@ -99,6 +101,14 @@ def why_noise(
     if violation_ratio > rules.max_violation_ratio:
         return "no refractory period"
     return None
+
+
+def least_spikes(norm, min_spikes, rules=RULES):
+    """Give the spikes that a unit of some norm must have: fewer than `min_spikes` if it is large.
+
+    What a rare unit lacks in spikes its size makes up.
+    """
+    return max(rules.min_spikes_of_large, min_spikes * min(1.0, (rules.large_norm / max(norm, 1e-9)) ** 2))
 
 
 def is_isolated(norm, nn_hit_rate, violation_ratio, n_expected, min_nn_hit_rate, rules=RULES):

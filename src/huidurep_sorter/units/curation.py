@@ -52,7 +52,7 @@ def curate(traces, matched, parameters) -> Spikes:
 
 def drop_rare(units) -> Spikes:
     """Leave out units of too few spikes to tell what they are."""
-    return units.without(units.counts() < acceptance.RULES.min_spikes)
+    return units.without(units.counts() < acceptance.RULES.min_spikes_of_large)
 
 
 def drop_noise(traces, units, parameters):

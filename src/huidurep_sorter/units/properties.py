@@ -197,6 +197,8 @@ def spike_amplitudes(traces, units, main):
 def nn_hit_rates(traces, units, main, clusters):
     """Give the fraction of the spikes nearest to a unit's, by features on the same channel, that are its own.
 
+    Of a unit with few spikes on a channel only as many neighbours are looked at as it has other spikes there.
+
     Parameters
     ----------
     traces : Traces
@@ -219,8 +221,10 @@ def nn_hit_rates(traces, units, main, clusters):
             continue
         k, features = min(RULES.n_neighbours, here.size - 1), clusters.features[here]
         neighbours = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
-        same = (owner[here][neighbours] == owner[here][:, None]).mean(axis=1)
         mine = owner[here] >= 0
+        n_others = np.bincount(owner[here][mine], minlength=len(main))[owner[here]] - 1
+        counted = np.arange(k) < np.maximum(n_others, 1)[:, None]
+        same = ((owner[here][neighbours] == owner[here][:, None]) & counted).sum(axis=1) / counted.sum(axis=1)
         np.add.at(own, owner[here][mine], same[mine])
         np.add.at(seen, owner[here][mine], 1)
     return own / np.maximum(seen, 1)
