@@ -1,6 +1,7 @@
 """Encoders on disk: our safetensors with their configuration inside, and the authors' `HuiduRep.pt`."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from huidurep_sorter.encoder.network import Encoder, EncoderConfig, HuiduRep
+from huidurep_sorter.encoder.checks import check_file_size, check_shapes, check_values, read_config
+from huidurep_sorter.encoder.network import Encoder, HuiduRep, sinusoids
 
 DEFAULT_WEIGHTS = "fast"  # on every device: `base` is slower and, so far, not as good (see its card)
 
@@ -119,50 +121,74 @@ def _find(weights):
 
 
 def _load_safetensors(path):
-    """Read the network from a file of ours, which holds its configuration too."""
+    """Read the network from a file of ours, which holds its configuration too; refuse it before anything is built."""
     try:
-        with safe_open(path, framework="pt") as f:
+        with _says_that_it_does_not_fit(path), safe_open(path, framework="pt") as f:
+            check_file_size(path.stat().st_size)
             metadata = f.metadata() or {}
-            state = {key: f.get_tensor(key) for key in f.keys()}
-    except SafetensorError as error:
+            if "config" not in metadata:
+                raise ValueError("it holds no encoder configuration, as files that huidurep-sorter writes do")
+            config = read_config(json.loads(metadata["config"]))
+            check_shapes(config, {key: tuple(f.get_slice(key).get_shape()) for key in f.keys()})
+            return _build(config, {key: f.get_tensor(key) for key in f.keys()})
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from None
-    if "config" not in metadata:
-        raise ValueError(f"{path} holds no encoder configuration: it wasn't written by huidurep-sorter")
+
+
+@contextmanager
+def _says_that_it_does_not_fit(path):
+    """Let every error about what a file holds name the file."""
     try:
-        model = HuiduRep(EncoderConfig(**json.loads(metadata["config"])))
-        model.load_state_dict(state)
-    except (TypeError, ValueError, RuntimeError) as error:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: its weights and its configuration don't fit this version: {error}") from None
+
+
+def _build(config, state):
+    """Build the network of tensors whose shapes were checked."""
+    check_values(state)
+    model = HuiduRep(config)
+    model.load_state_dict(state)
     return model
 
 
 def _load_authors(path):
     """Read the published architecture from the authors' state dict; what only training needs is left out."""
+    with _says_that_it_does_not_fit(path):
+        check_file_size(path.stat().st_size)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what isn't a plain file of tensors
         raise ValueError(f"{path} can't be read as a file of tensors only: {error}") from None
     state = _unwrap(state, path)
-    n_layers = 1 + max(int(k.split(".")[3]) for k in state if k.startswith("encoder_q.transformer.layers."))
+    with _says_that_it_does_not_fit(path):
+        config = _config_of_authors(state)
+        renamed = {_our_name(k): v for k, v in state.items() if _our_name(k)}
+        check_file_size(sum(tensor.numel() * tensor.element_size() for tensor in renamed.values()))
+        pe = state.get("encoder_q.positional_encoding.pe")
+        if pe is None:
+            renamed["positions"] = sinusoids(config.n_samples, config.d_model)
+        else:
+            renamed["positions"] = pe.reshape(-1, config.d_model)[: config.n_samples]
+        check_shapes(config, {name: tuple(tensor.shape) for name, tensor in renamed.items()})
+        return _build(config, renamed)
+
+
+def _config_of_authors(state):
+    """Tell the configuration from the shapes of the authors' tensors."""
+    layers = {int(k.split(".")[3]) for k in state if k.startswith("encoder_q.transformer.layers.")}
     d_model, n_channels, _ = state["conv_embedding.block.0.weight"].shape
-    config = EncoderConfig(
-        n_channels=n_channels,
-        d_model=d_model,
-        d_feedforward=len(state["encoder_q.transformer.layers.0.linear1.weight"]),
-        kernels=tuple(state[f"conv_embedding.block.{i}.weight"].shape[2] for i in (0, 2)),
-        n_layers=n_layers,
-        n_features=len(state["reduce_q.projection.0.weight"]),
-        n_decoder_layers=0,
+    return read_config(
+        dict(
+            n_channels=n_channels,
+            d_model=d_model,
+            d_feedforward=len(state["encoder_q.transformer.layers.0.linear1.weight"]),
+            kernels=tuple(state[f"conv_embedding.block.{i}.weight"].shape[2] for i in (0, 2)),
+            n_layers=len(layers),
+            n_features=len(state["reduce_q.projection.0.weight"]),
+            n_decoder_layers=0,
+        )
     )
-    model = HuiduRep(config)
-    renamed = {_our_name(k): v for k, v in state.items() if _our_name(k)}
-    pe = state.get("encoder_q.positional_encoding.pe")
-    if pe is None:
-        renamed["positions"] = model.positions
-    else:
-        renamed["positions"] = pe.reshape(-1, d_model)[: config.n_samples]
-    model.load_state_dict(renamed)
-    return model
 
 
 def _unwrap(state, path):
@@ -172,7 +198,7 @@ def _unwrap(state, path):
             state = state[wrapper]
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
-    state = {k.removeprefix("module."): v for k, v in state.items()}
+    state = {str(k).removeprefix("module."): v for k, v in state.items()}
     needed = (
         "conv_embedding.block.0.weight",
         "encoder_q.transformer.layers.0.linear1.weight",
