@@ -1,11 +1,14 @@
 """Recordings from disk, guessed by content."""
 
+import os
+import pickle
 from datetime import datetime, timezone
 
 import numpy as np
 import pytest
 from probeinterface import ProbeGroup, generate_linear_probe, write_prb, write_probeinterface
 
+from huidurep_sorter.cli.main import main
 from huidurep_sorter.cli.reading import format_name, guess_format, read_recording
 
 BINARY = dict(sampling_frequency=25000.0, num_channels=4, dtype="float32")
@@ -40,6 +43,31 @@ def test_saved_folder_zarr_and_json(tetrode, tmp_path):
         found = read_recording(path)
         assert found.has_probe()
         np.testing.assert_array_equal(found.get_traces(end_frame=100), recording.get_traces(end_frame=100))
+
+
+class Harm:
+    """Makes a folder when it is read from a pickle."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("name", ["r.pkl", "r.pickle", "R.PKL"])
+def test_a_pickle_runs_nothing_unless_its_format_is_given(tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(pickle.dumps(Harm(tmp_path / "harm")))
+    assert main(["sort", str(tmp_path / name), "-o", str(tmp_path / "out")]) == 2
+    assert "runs whatever code is in it" in (message := capsys.readouterr().err)
+    assert "--format spikeinterface" in message and message.count("\n") == 1
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_pickle_is_read_where_its_format_is_given(tetrode, tmp_path):
+    tetrode[0].dump(tmp_path / "r.pkl")
+    found = read_recording(tmp_path / "r.pkl", "spikeinterface")
+    np.testing.assert_array_equal(found.get_traces(end_frame=100), tetrode[0].get_traces(end_frame=100))
 
 
 @pytest.mark.parametrize("suffix", [".json", ".prb"])

@@ -7,10 +7,11 @@ from probeinterface import read_prb, read_probeinterface
 from spikeinterface.core import BaseRecording, load, read_binary
 
 FORMATS = ("spikeinterface", "spikeglx", "openephys", "nwb", "binary")
+PICKLES = (".pkl", ".pickle")
 
 
 def read_recording(path, file_format=None, *, stream=None, probe=None, binary=None):
-    """Open a recording.
+    """Open a recording, which may run code: a pickle, SpikeInterface's JSON or folder and a `.prb` name what to call.
 
     Parameters
     ----------
@@ -18,7 +19,7 @@ def read_recording(path, file_format=None, *, stream=None, probe=None, binary=No
         File or folder.
     file_format : str or None, default: None
         One of `FORMATS`, or the name of any recording extractor of SpikeInterface ("intan", "blackrock", "mearec");
-        None guesses by content.
+        None guesses by content, and refuses a pickle.
     stream : str or None, default: None
         Stream (SpikeGLX, Open Ephys, others of neo) or electrical series (NWB), where the path holds several.
     probe : str, Path or None, default: None
@@ -72,7 +73,12 @@ def guess_format(path):
             return "spikeglx"
         if any(path.rglob("structure.oebin")) or any(path.rglob("*.continuous")):
             return "openephys"
-    elif path.suffix in (".json", ".pkl", ".pickle"):
+    elif path.suffix.lower() in PICKLES:
+        raise ValueError(
+            f"{path} is a pickle, and reading one runs whatever code is in it: only if you trust where it comes from, "
+            "give --format spikeinterface"
+        )
+    elif path.suffix == ".json":
         return "spikeinterface"
     elif path.suffix == ".nwb":
         return "nwb"

@@ -45,10 +45,11 @@ def add_command(subparsers):
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier output in that folder")
     parser.add_argument(
         "--format",
-        help=f"format of PATH, else guessed by content: {', '.join(FORMATS)}, or any extractor of SpikeInterface",
+        help=f"format of PATH, else guessed by content: {', '.join(FORMATS)}, or any extractor of SpikeInterface; "
+        "a .pkl, which runs as code, needs it",
     )
     parser.add_argument("--stream", help="stream (SpikeGLX, Open Ephys) or electrical series (NWB)")
-    parser.add_argument("--probe", type=Path, help="probeinterface .json or .prb file")
+    parser.add_argument("--probe", type=Path, help="probeinterface .json or .prb file (a .prb runs as code)")
     parser.add_argument("--params", type=Path, help="YAML or JSON file of parameters; options override it")
     parser.add_argument("--export-phy", action="store_true", help="also write OUT/phy")
     parser.add_argument("--n-jobs", type=int, help="processes (default: 1)")
