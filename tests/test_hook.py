@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-HOOK = importlib.util.find_spec("huidurep_sorter_hook")
+ROOT = Path(importlib.util.find_spec("huidurep_sorter").origin).parents[1]  # of a checkout, or of what is installed
+HOOK = ROOT / "huidurep_sorter_hook.py"
 PTH_NAME = "huidurep_sorter.pth"
 
 
 def run_python(*args, **environment):
     env = {k: v for k, v in os.environ.items() if k != "HUIDUREP_SORTER_NO_HOOK"} | environment
+    env["PYTHONPATH"] = str(ROOT)  # an editable install has a copy of the hook, which may be older
     return subprocess.run([sys.executable, *args], env=env, capture_output=True, text=True, timeout=300)
 
 
@@ -91,8 +93,8 @@ def test_start_up_imports_nothing_else():
         "numpy",
         "huidurep_sorter",
     }
-    at_top_level = re.findall(r"^(?:import|from) (\w+)", Path(HOOK.origin).read_text(), flags=re.M)
-    assert sorted(at_top_level) == ["os", "sys"]
+    at_top_level = re.findall(r"^(?:import|from) (\w+)", HOOK.read_text(), flags=re.M)
+    assert sorted(at_top_level) == ["_thread", "os", "sys"]
 
 
 def test_start_up_costs_less_than_5_ms():
@@ -129,6 +131,71 @@ def test_broken_package_leaves_spikeinterface_whole():
     done = run_python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "the huidurep sorter is not available" in done.stderr
+
+
+OTHERS = """
+import importlib.util, sys
+
+class Asks:
+    "Asks every other finder, as coverage tools, import loggers and bundlers do."
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("spikeinterface.sorters"):
+            for finder in sys.meta_path:
+                if finder is not self:
+                    spec = finder.find_spec(name, path, target)
+                    if spec is not None:
+                        return self.change(spec)
+    def change(self, spec):
+        return spec
+
+class Wraps(Asks):
+    def change(self, spec):
+        spec.loader = Loader(spec.loader)
+        return spec
+
+class Loader:
+    def __init__(self, loader):
+        self.loader = loader
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+    def exec_module(self, module):
+        self.loader.exec_module(module)
+        assert module.__spec__.loader is self, "another's loader was replaced"
+
+class Lazy(Asks):
+    def change(self, spec):
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
+"""
+
+
+@pytest.mark.parametrize("place", ["0", "len(sys.meta_path)", "1"])
+@pytest.mark.parametrize("finder", ["Asks", "Wraps", "Lazy"])
+def test_another_finder_that_asks_all_finders_does_no_harm(finder, place):
+    code = OTHERS + (
+        f"sys.meta_path.insert({place}, {finder}())\n"
+        "import spikeinterface.sorters as ss\n"
+        "from spikeinterface.sorters import sorterlist as sl\n"
+        "assert [s.sorter_name for s in sl.sorter_full_list].count('huidurep') == 1\n"
+        "assert 'huidurep' in ss.available_sorters()"
+    )
+    done = run_python("-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("error", ["SystemExit(3)", "BaseException('odd')", "RuntimeError('odd')"])
+def test_whatever_the_import_of_the_sorter_raises_leaves_spikeinterface_whole(error):
+    code = (
+        "import sys\n"
+        "class Raises:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == 'huidurep_sorter.sorter': raise {error}\n"
+        "sys.meta_path.insert(0, Raises())\n"
+        "import spikeinterface.sorters as ss; print('lupin' in ss.available_sorters())"
+    )
+    done = run_python("-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, "True")
+    assert done.stderr.count("\n") == 1 and "the huidurep sorter is not available" in done.stderr
 
 
 def test_without_spikeinterface_the_usual_error():
