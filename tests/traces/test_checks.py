@@ -128,6 +128,20 @@ def test_an_empty_segment_is_nothing_to_sort():
         prepare_recording(make_recording(noise(), np.zeros((0, 4), dtype="float32")))
 
 
+@pytest.mark.parametrize("dtype", ["bool", "complex64"])
+def test_traces_that_are_no_voltages_are_refused(dtype):
+    with pytest.raises(ValueError, match=f"of type {dtype}"):
+        check_recording(make_recording(noise().astype(dtype)), PARAMETERS)
+
+
+def test_infinite_values_are_no_signal_and_no_arithmetic():
+    traces = with_value(np.inf, where=slice(0, 6000))
+    traces[:, 1] = 5
+    with np.errstate(all="raise"):
+        prepared = prepare_recording(make_recording(traces))
+    assert list(prepared.channel_ids) == [0, 2, 3]
+
+
 def test_channel_that_wakes_up_is_kept():
     traces = noise(n_samples=120_000)
     traces[:60_000, 1] = 0

@@ -41,9 +41,11 @@ def check_recording(recording, parameters):
     Raises
     ------
     ValueError
-        If there is no probe, or two channels in one place; if the recording is too short, is sampled too
-        slowly for spikes or for the pass band, or a channel holds NaN or infinite values half of the time.
+        If its values are no numbers; if there is no probe, or two channels in one place; if the recording is too
+        short, is sampled too slowly for spikes or for the pass band, or a channel holds NaN or infinite values half
+        of the time.
     """
+    check_kind(recording)
     check_probe(recording)
     check_duration(recording)
     if parameters.apply_preprocessing:
@@ -89,6 +91,12 @@ def count_samples(recording):
     recording = recording.clone()
     recording.reset_times()
     return recording
+
+
+def check_kind(recording):
+    """Raise unless the traces are integers or real numbers."""
+    if recording.dtype.kind not in "iuf":
+        raise ValueError(f"the traces are of type {recording.dtype}, and not numbers: give the recorded voltages")
 
 
 def check_probe(recording):
@@ -155,7 +163,7 @@ def sample_chunks(recording):
 
 def find_flat_channels(chunks):
     """Find channels that never change within any of the chunks; (n_channels,) bool."""
-    return np.all([np.ptp(traces, axis=0) == 0 for traces in chunks], axis=0)
+    return np.all([(traces == traces[:1]).all(axis=0) for traces in chunks], axis=0)
 
 
 def find_copied_channels(chunks):
