@@ -1,5 +1,7 @@
 """Peaks found in noise with known spikes."""
 
+import warnings
+
 import numpy as np
 import pytest
 from spikeinterface.core.node_pipeline import base_peak_dtype
@@ -26,6 +28,13 @@ def test_noise_alone_gives_no_prototype_and_few_peaks():
     parameters = SortingParameters(detect_threshold=7.0)
     assert detection.estimate_prototype(traces, parameters) is None
     assert len(detection.detect_peaks(traces, parameters)) == 0
+
+
+def test_no_peak_at_all_gives_no_prototype_and_no_warning():
+    traces, _ = noise_with_spikes(n_spikes=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert detection.estimate_prototype(traces, SortingParameters(detect_threshold=500.0)) is None
 
 
 def many_peaks(n=3000):

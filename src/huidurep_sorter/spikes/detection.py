@@ -4,6 +4,7 @@ Another detector is another function in `DETECTORS`; parameters, help and docume
 """
 
 import logging
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,17 +99,19 @@ def estimate_prototype(traces, parameters):
     One process reads the recording in a seeded order until there are enough peaks, so that the result does not
     depend on the number of jobs.
     """
-    prototype, _, few_peaks = get_prototype_and_waveforms_from_recording(
-        traces.recording,
-        n_peaks=RULES.max_peaks_of_prototype,
-        ms_before=RULES.ms_before_prototype,
-        ms_after=RULES.ms_after_prototype,
-        seed=parameters.seed,
-        noise_levels=traces.noise_levels,
-        peak_sign="pos" if parameters.peak_sign == "pos" else "neg",
-        detect_threshold=parameters.detect_threshold,
-        job_kwargs=dict(n_jobs=1, progress_bar=False),
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)  # a median of no peak
+        prototype, _, few_peaks = get_prototype_and_waveforms_from_recording(
+            traces.recording,
+            n_peaks=RULES.max_peaks_of_prototype,
+            ms_before=RULES.ms_before_prototype,
+            ms_after=RULES.ms_after_prototype,
+            seed=parameters.seed,
+            noise_levels=traces.noise_levels,
+            peak_sign="pos" if parameters.peak_sign == "pos" else "neg",
+            detect_threshold=parameters.detect_threshold,
+            job_kwargs=dict(n_jobs=1, progress_bar=False),
+        )
     if len(few_peaks) < RULES.min_peaks_of_prototype or not np.isfinite(prototype).all():
         return None
     return prototype
