@@ -355,6 +355,23 @@ def test_silent_last_segment_is_kept(tetrode, quick, tmp_path, monkeypatch):
     assert counts == [2, 0, 0]
 
 
+@pytest.mark.parametrize("axes", ["xz", "yz"])
+def test_a_probe_in_another_plane_than_xy_is_sorted(tetrode, tmp_path, monkeypatch, axes):
+    """SpikeInterface compares places in x and y, where those of such a probe are the same."""
+    seen = []
+    monkeypatch.setattr(
+        "huidurep_sorter.pipeline.sort_recording", lambda r, *a, **k: seen.append(r) or one_unit_sorting(r, a)
+    )
+    probe = tetrode[0].get_probe().to_3d(axes=axes)
+    recording = NumpyRecording([tetrode[0].get_traces()], tetrode[0].sampling_frequency)
+    recording.set_probe(probe)
+    saved = recording.save(folder=tmp_path / "recording", verbose=False, progress_bar=False)
+    run_sorter("huidurep", saved, folder=tmp_path / "out", features="svd")
+    np.testing.assert_array_equal(seen[0].get_channel_locations(), tetrode[0].get_channel_locations())
+    np.testing.assert_array_equal(seen[0].get_traces(), saved.get_traces())
+    assert saved.has_3d_probe()
+
+
 def test_no_probe(tmp_path):
     bare = NumpyRecording([np.zeros((30_000, 4), dtype="float32")], 25000.0)
     with pytest.raises(RuntimeError, match="Channel locations are required"):

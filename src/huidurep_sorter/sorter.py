@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import spikeinterface
-from spikeinterface.core import NumpySorting, load
+from spikeinterface.core import BaseRecording, NumpySorting, load
 from spikeinterface.core.core_tools import check_json
 from spikeinterface.sorters.basesorter import BaseSorter
 
@@ -61,6 +61,14 @@ class HuidurepSorter(BaseSorter):
         return SortingParameters.descriptions() | {
             "job_kwargs": "SpikeInterface's n_jobs, chunk_duration, ... ; the result doesn't depend on them"
         }
+
+    @classmethod
+    def initialize_folder(cls, recording, output_folder, verbose, remove_existing_folder):
+        """Lay a 3-D probe flat first: SpikeInterface looks only at x and y, in which contacts may share a place."""
+        from huidurep_sorter.traces.probe import flatten_probe
+
+        flat = flatten_probe(recording) if isinstance(recording, BaseRecording) else recording
+        return super().initialize_folder(flat, output_folder, verbose, remove_existing_folder)
 
     @classmethod
     def set_params_to_folder(cls, recording, output_folder, new_params, verbose):
