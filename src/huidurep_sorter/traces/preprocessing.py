@@ -3,7 +3,7 @@
 import logging
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from spikeinterface.core import concatenate_recordings
 from spikeinterface.core.recording_tools import get_channel_distances
 from spikeinterface.preprocessing import bandpass_filter, common_reference, phase_shift, scale, silence_periods, whiten
 from spikeinterface.preprocessing.whiten import compute_whitening_from_covariance
-from spikeinterface.sortingcomponents.tools import cache_preprocessing, clean_cache_preprocessing
 from threadpoolctl import threadpool_limits
 
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.traces.artefacts import ReducedArtefactsRecording, find_artefacts, find_hum
+from huidurep_sorter.traces.cache import keep_traces
 from huidurep_sorter.traces.channels import leave_out_outside, leave_out_popping
 from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.periods import (
@@ -263,13 +263,10 @@ def open_traces(recording, set_aside, parameters, folder=None, job_kwargs=None):
     """
     mode = parameters.cache_preprocessing_mode
     folder = cache_folder(recording, mode, None if folder is None else folder / "cache_preprocessing")
-    with stage("preprocess"):
-        kept, cache_info = cache_preprocessing(recording, mode=mode, folder=folder, job_kwargs=job_kwargs or {})
-    try:
+    with ExitStack() as stack:
+        with stage("preprocess"):
+            kept = stack.enter_context(keep_traces(recording, mode, folder, job_kwargs or {}))
         yield Traces.of(kept, set_aside, parameters.seed, job_kwargs)
-    finally:
-        del kept
-        clean_cache_preprocessing(cache_info)
 
 
 def cache_folder(recording, mode, folder):
