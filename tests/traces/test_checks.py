@@ -142,6 +142,22 @@ def test_infinite_values_are_no_signal_and_no_arithmetic():
     assert list(prepared.channel_ids) == [0, 2, 3]
 
 
+@pytest.mark.parametrize("value", [0.0, 5e-12])
+def test_channel_that_is_dead_but_for_a_step_or_missing_values_is_left_out(value):
+    traces = noise().astype("float64")
+    traces[:, 1:3] = value
+    traces[20_000:, 1] = 1000.0
+    traces[10_000:20_000, 2] = np.nan
+    assert list(prepare_recording(make_recording(traces)).channel_ids) == [0, 3]
+
+
+def test_channels_are_not_dead_where_all_are_blanked():
+    traces = noise(n_samples=120_000)
+    traces[:90_000] = 0
+    recording = make_recording(traces)
+    assert prepare_recording(recording) is recording
+
+
 def test_channel_that_wakes_up_is_kept():
     traces = noise(n_samples=120_000)
     traces[:60_000, 1] = 0

@@ -21,6 +21,7 @@ class RecordingLimits:
     sampled_chunk_s: float = 0.1  # s; longer than any hum's period
     min_sampling_frequency: float = 5000.0  # Hz; slower recordings are LFP: a spike would have under five samples
     min_finite: float = 0.5  # of a channel's values; with fewer it is the channel that is broken, not a moment
+    max_constant: float = 0.5  # of the chunks in which a channel may be constant; with more its noise would be zero
     max_freq_min: float = 0.4  # of the sampling frequency; above it the pass band would be nearly empty
 
 
@@ -162,8 +163,19 @@ def sample_chunks(recording):
 
 
 def find_flat_channels(chunks):
-    """Find channels that never change within any of the chunks; (n_channels,) bool."""
-    return np.all([(traces == traces[:1]).all(axis=0) for traces in chunks], axis=0)
+    """Find channels that don't change within most chunks in which another one does; (n_channels,) bool.
+
+    A noise level is a median, so that of a channel which wakes up for less than half of the time would be zero.
+    """
+    flat = np.array([is_constant(traces) for traces in chunks])
+    flat = flat[~flat.all(axis=1)]
+    return flat.mean(axis=0) > LIMITS.max_constant if len(flat) else np.ones(chunks[0].shape[1], dtype=bool)
+
+
+def is_constant(traces):
+    """Say which channels have one value, beside those that are missing; (n_channels,) bool."""
+    finite = np.isfinite(traces)
+    return np.where(finite, traces, np.inf).min(axis=0) >= np.where(finite, traces, -np.inf).max(axis=0)
 
 
 def find_copied_channels(chunks):
