@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
@@ -121,6 +122,12 @@ def test_whole_numbers_of_any_kind_become_integers(name):
 def test_numbers_of_any_kind_become_floats(value):
     found = SortingParameters.from_dict({"detect_threshold": value}).detect_threshold
     assert found == 6.0 and type(found) is float
+
+
+@pytest.mark.parametrize(("value", "fits"), [(5e-324, False), (0.05, False), (0.1, True), (1000, True)])
+def test_a_threshold_that_is_zero_to_single_precision_is_refused(value, fits):
+    with nullcontext() if fits else pytest.raises(ValueError, match="^detect_threshold must be "):
+        SortingParameters.from_dict({"detect_threshold": value})
 
 
 def test_only_what_may_be_none_may():

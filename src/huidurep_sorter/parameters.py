@@ -112,7 +112,7 @@ class SortingParameters(Checked):
         change="Lower it to find smaller units, at the price of more time and of more units that are mixed. "
         "Raise it where there are many false units.",
         unit="units of noise",
-        above=0.0,
+        at_least=0.1,  # under it each wiggle is a peak, and so small a number is zero to SpikeInterface
         at_most=1000.0,
     )
     detection_radius_um: float = parameter(
