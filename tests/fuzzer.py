@@ -106,7 +106,7 @@ def places_of(probe):
 def choose_lengths(rng, rate):
     """Choose the samples of each segment."""
     n_segments = int(rng.choice([1, 1, 1, 1, 2, 3, 4, 5]))
-    total_s = rng.uniform(1.5, 4.0) if rng.random() < 0.92 else rng.uniform(0.05, 1.5)
+    total_s = rng.uniform(1.2, 3.0) if rng.random() < 0.92 else rng.uniform(0.05, 1.5)
     lengths = np.maximum(total_s * rng.dirichlet(np.full(n_segments, 2.0)), 0.05) * rate + 1
     if n_segments > 1 and rng.random() < 0.05:
         lengths[int(rng.integers(n_segments))] = rng.integers(0, 20)
@@ -166,6 +166,10 @@ def half_zero(rng, traces):
     traces[rng.random(len(traces)) < 0.5] = 0
 
 
+def mostly_zero(rng, traces):
+    traces[rng.random(len(traces)) < 0.8] = 0
+
+
 def add_artefacts(rng, traces):
     size = 10 ** rng.uniform(1.5, 4)
     for _ in range(int(rng.integers(1, 30))):
@@ -207,7 +211,14 @@ def lose_a_channel(rng, traces):
     traces[:, int(rng.integers(traces.shape[1]))] = np.nan
 
 
-DAMAGES = (blank, hold, kill, copy_channels, saturate, half_zero, add_artefacts, pop, add_hum, step, depend)
+DAMAGES = (blank, hold, kill, copy_channels, saturate, half_zero, mostly_zero) + (
+    add_artefacts,
+    pop,
+    add_hum,
+    step,
+    depend,
+)
+
 LOSSES = (lose, lose, lose_on_some, lose_on_some, lose_a_channel)  # where numbers can be NaN
 
 DTYPES = {  # the name, and how traces in units of noise become it
@@ -354,9 +365,9 @@ def choose_jobs(rng):
 def choose_parameters(rng):
     """Choose valid parameters, most of them the defaults."""
     chosen = {item.name: choose_value(rng, item) for item in fields(SortingParameters) if rng.random() < 0.2}
-    chosen.setdefault("n_peaks_per_channel", int(rng.integers(20, 300)))  # to be quick
-    if chosen["n_peaks_per_channel"] > 300 and chosen.get("detect_threshold", 5.0) < 4:
-        chosen["n_peaks_per_channel"] = 300
+    chosen.setdefault("n_peaks_per_channel", int(rng.integers(20, 150)))  # to be quick
+    if chosen.get("detect_threshold", 5.0) < 4:
+        chosen["n_peaks_per_channel"] = min(chosen["n_peaks_per_channel"], 50)
     if chosen.get("freq_min", 150.0) >= chosen.get("freq_max", 7000.0):
         del chosen["freq_min" if "freq_min" in chosen else "freq_max"]
         chosen.pop("freq_max", None)
