@@ -28,7 +28,7 @@ from spikeinterface.sorters.utils import SpikeSortingError
 
 import huidurep_sorter
 from huidurep_sorter.parameter_fields import kinds_of
-from huidurep_sorter.parameters import TDC_PEELER_MS, SortingParameters
+from huidurep_sorter.parameters import LEAST_BAND, TDC_PEELER_MS, SortingParameters
 from huidurep_sorter.units.properties import no_properties
 
 PACKAGE = Path(huidurep_sorter.__file__).parent
@@ -368,7 +368,7 @@ def choose_parameters(rng):
     chosen.setdefault("n_peaks_per_channel", int(rng.integers(20, 150)))  # to be quick
     if chosen.get("detect_threshold", 5.0) < 4:
         chosen["n_peaks_per_channel"] = min(chosen["n_peaks_per_channel"], 50)
-    if chosen.get("freq_min", 150.0) >= chosen.get("freq_max", 7000.0):
+    if LEAST_BAND * chosen.get("freq_min", 150.0) > chosen.get("freq_max", 7000.0):
         del chosen["freq_min" if "freq_min" in chosen else "freq_max"]
         chosen.pop("freq_max", None)
     if chosen.get("matching_method") == "tdc-peeler":

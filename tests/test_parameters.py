@@ -197,7 +197,7 @@ def test_weights_are_a_name_or_a_path():
 # Together
 
 
-@pytest.mark.parametrize(("low", "high"), [(6000.0, 300.0), (300.0, 300.0)])
+@pytest.mark.parametrize(("low", "high"), [(6000.0, 300.0), (300.0, 300.0), (300.0, 300.0001), (1000.0, 1099.0)])
 def test_the_band_must_not_be_empty(low, high):
     with pytest.raises(ValueError, match="freq_min .* must be below freq_max"):
         SortingParameters.from_dict({"freq_min": low, "freq_max": high})

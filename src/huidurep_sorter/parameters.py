@@ -18,6 +18,7 @@ from huidurep_sorter.parameter_fields import Checked, as_entry, by_stage, parame
 
 TDC_PEELER_MS = {"ms_before": 0.5, "ms_after": 0.8}  # SpikeInterface's tdc-peeler compares so much of each template
 LEAST_FREQ_MIN = 100.0  # Hz; SpikeInterface's filters refuse less
+LEAST_BAND = 1.1  # freq_max over freq_min; filters of narrower bands give numbers that are none
 LEAST_MS = 0.3  # at 5 kHz, the slowest recordings that we sort, a template still has samples enough for each method
 CHUNK_NAMES = ("total_memory", "chunk_size", "chunk_memory", "chunk_duration")  # SpikeInterface takes one of them
 
@@ -284,8 +285,11 @@ class SortingParameters(Checked):
 
     def check_together(self):
         """Raise ValueError for an empty pass band, and for templates shorter than what tdc-peeler compares."""
-        if self.freq_min >= self.freq_max:
-            raise ValueError(f"freq_min ({self.freq_min:g} Hz) must be below freq_max ({self.freq_max:g} Hz)")
+        if self.freq_max < LEAST_BAND * self.freq_min:
+            raise ValueError(
+                f"freq_min ({self.freq_min:g} Hz) must be below freq_max ({self.freq_max:g} Hz), "
+                f"which must be at least {LEAST_BAND:g} times as high"
+            )
         for name, least in TDC_PEELER_MS.items() if self.matching_method == "tdc-peeler" else ():
             if getattr(self, name) < least:
                 raise ValueError(
