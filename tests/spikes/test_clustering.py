@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from huidurep_sorter.spikes.clustering import CLUSTERERS, RULES, bisect_clusters, cluster_spikes, drop_small, project
+from huidurep_sorter.spikes.clustering import (
+    CLUSTERERS,
+    RULES,
+    bisect_clusters,
+    cluster_spikes,
+    drop_small,
+    project,
+    split_islands,
+)
 from huidurep_sorter.spikes.spikes import Spikes
 
 
@@ -72,8 +80,8 @@ def test_one_unit_is_kept_whole_where_no_split_is_found():
 
 
 def test_few_spikes_are_in_no_cluster():
-    spikes, _ = blobs(n_channels=1, n_units=1, n_spikes=10)
-    assert (cluster_spikes(spikes, min_cluster_size=20).label == -1).all()
+    spikes, _ = blobs(n_channels=1, n_units=1, n_spikes=4)
+    assert (cluster_spikes(spikes).label == -1).all()
 
 
 def test_an_unknown_method_is_refused():
@@ -93,3 +101,20 @@ def test_bisecting_cuts_a_mixture_between_its_units_and_leaves_small_clusters():
     few = np.full(10, 1)
     cut = bisect_clusters(spikes.relabelled(np.r_[np.zeros(110), few]), 20, seed=0)
     np.testing.assert_array_equal(cut.label[110:], few)
+
+
+def test_a_rare_unit_is_an_island_in_its_cluster():
+    rng = np.random.default_rng(0)
+    places = ((500, 1.0, 0), (7, 0.6, 9), (4, 0.6, -9))
+    features = np.concatenate([spread * rng.normal(size=(size, 8)) + place for size, spread, place in places])
+    n = len(features)
+    spikes = Spikes.at(np.arange(n), 0, 0)
+    spikes = replace(spikes, features=features.astype("float32"), positions_um=np.zeros((n, 2), "float32"))
+    labels = split_islands(spikes).label
+    assert set(labels[500:507]) == {1}  # seven are a unit
+    assert (labels[:500] == 0).all() and (labels[507:] == 0).all()  # four are too few
+
+
+def test_a_channel_with_few_spikes_has_a_cluster():
+    spikes, _ = blobs(n_channels=1, n_units=1, n_spikes=7)
+    assert (cluster_spikes(spikes).label == 0).all()

@@ -43,7 +43,7 @@ def test_what_a_small_template_found_in_a_large_spike_is_a_residual():
     large, own = poisson(10, 0), poisson(5, 1)
     again = large[::2] + np.random.default_rng(2).integers(-10, 11, large[::2].size)
     found = units(large, np.sort(np.concatenate([own, again])))
-    bad = find_residual_spikes(found, FS, np.array([25.0, 12.0]), ALL, DURATION)
+    bad = find_residual_spikes(found, FS, np.array([25.0, 12.0]), ALL)
     assert not bad[found.label == 0].any()
     left = found.sample_index[(found.label == 1) & ~bad]
     assert not np.isin(again, left).any()
@@ -52,13 +52,20 @@ def test_what_a_small_template_found_in_a_large_spike_is_a_residual():
 
 def test_chance_coincidences_are_no_residuals():
     found = units(poisson(60, 0), poisson(60, 1), poisson(60, 2))
-    assert not find_residual_spikes(found, FS, np.array([3.0, 2.0, 1.0]), ALL, DURATION).any()
+    assert not find_residual_spikes(found, FS, np.array([3.0, 2.0, 1.0]), ALL).any()
+
+
+def test_neurons_that_burst_together_are_no_residuals_of_one_another():
+    """All spikes within bursts of 100 ms: by the whole recording a tenth of the coincidences would be expected."""
+    rng, starts = np.random.default_rng(0), np.arange(1, 90) * FS
+    trains = [np.unique((starts[:, None] + rng.uniform(0, 0.1 * FS, (89, 15))).astype(int).ravel()) for _ in range(2)]
+    assert not find_residual_spikes(units(*trains), FS, np.array([2.0, 1.0]), ALL).any()
 
 
 def test_of_two_units_of_the_same_spikes_the_larger_one_keeps_them():
     small = poisson(10, 0)
     found = units(small, small + 3)
-    bad = find_residual_spikes(found, FS, np.array([12.0, 25.0]), ALL, DURATION)
+    bad = find_residual_spikes(found, FS, np.array([12.0, 25.0]), ALL)
     assert bad[found.label == 0].all() and not bad[found.label == 1].any()
 
 
@@ -66,7 +73,7 @@ def test_units_that_are_far_apart_may_fire_together():
     train = poisson(10, 0)
     found, far = units(train, train), np.eye(2, dtype=bool)
     assert not find_redundant_units(found, FS, [2.0, 1.0], far, max_lag_ms=3.0).any()
-    assert not find_residual_spikes(found, FS, np.array([2.0, 1.0]), far, DURATION).any()
+    assert not find_residual_spikes(found, FS, np.array([2.0, 1.0]), far).any()
 
 
 @pytest.mark.parametrize(

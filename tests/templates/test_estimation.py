@@ -67,3 +67,10 @@ def test_channels_with_more_noise_than_signal_are_left_out(spiking):
 def test_units_stay_on_their_shank():
     mask = estimation.same_shank(np.array([0, 0, 1, 1]), np.array([2, 2, 1]), np.array([0, 0, 0]), 1)
     np.testing.assert_array_equal(mask, [[False, False, True, True]])
+
+
+@pytest.mark.parametrize(("size", "n_spikes", "clear"), [(15.0, 20, True), (10.0, 6, False), (60.0, 6, True)])
+def test_few_spikes_make_a_template_only_if_they_are_large(size, n_spikes, clear):
+    traces, times = noise_with_spikes(n_spikes, size)
+    found = estimation.estimate_templates(traces, Spikes.at(times, 2, 0), PARAMETERS)
+    assert estimation.are_clear(traces, found, np.array([n_spikes]), PARAMETERS).tolist() == [clear]

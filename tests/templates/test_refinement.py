@@ -12,7 +12,7 @@ from huidurep_sorter.templates.estimation import clean, estimate_templates
 from huidurep_sorter.templates.matching import as_matched
 from tests.known import noise_with_spikes, on_four_channels
 
-PARAMETERS = SortingParameters()
+PARAMETERS = SortingParameters(min_cluster_size=8)
 
 
 @pytest.fixture(scope="module")

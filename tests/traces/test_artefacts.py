@@ -90,10 +90,20 @@ def test_spikes_within_an_artefact_keep_their_size():
 
 def test_what_is_not_common_is_filled():
     traces = noise()
-    traces[START:STOP] += np.random.default_rng(4).normal(0, 60, (STOP - START, 16))
+    traces[START:STOP] += np.random.default_rng(4).normal(0, 80, (STOP - START, 16))
     found = find(traces)
     start, stop = as_runs(found.filled)[0]
     assert len(found.filled) == 1 and start <= START + 150 and stop >= STOP - 150
+
+
+def test_neurons_that_burst_together_are_no_artefact():
+    """For 100 ms each channel has spikes of its own, 200 a second: loud everywhere, but with nothing in common."""
+    rng, traces = np.random.default_rng(5), noise()
+    wave = -300 * np.exp(-((np.arange(-15, 16) / 4.0) ** 2))
+    for channel in range(16):
+        for time in rng.integers(START, STOP, 20):
+            traces[time - 15 : time + 16, channel] += wave
+    assert len(find(traces).all()) == 0
 
 
 def test_on_a_tetrode_only_what_no_spike_can_do_is_filled():

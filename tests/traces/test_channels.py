@@ -7,7 +7,7 @@ import pytest
 from probeinterface import generate_linear_probe
 from spikeinterface.core import NumpyRecording
 
-from huidurep_sorter.traces.channels import find_popping, leave_out_outside, leave_out_popping
+from huidurep_sorter.traces.channels import find_popping, leave_out_outside, silence_pops
 from huidurep_sorter.traces.periods import spread_stretches
 
 FS = 30000.0
@@ -26,12 +26,12 @@ def recording_of(traces, pitch_um=20.0, gain=1.0):
     return recording
 
 
-def noise_with(channel, neighbours, seed=0):
-    """Unit noise on 8 channels and 100 large peaks on one of them, of which the neighbours see a share."""
+def noise_with(channel, neighbours, seed=0, n_peaks=100):
+    """Unit noise on 8 channels and large peaks on one of them, of which the neighbours see a share."""
     rng = np.random.default_rng(seed)
     traces = rng.normal(size=(N, 8))
     wave = -40 * np.exp(-((np.arange(-15, 16) / 4.0) ** 2))
-    for time in rng.integers(100, N - 100, 100):
+    for time in rng.integers(100, N - 100, n_peaks):
         traces[time - 15 : time + 16, channel] += wave
         for near in (channel - 1, channel + 1):
             traces[time - 15 : time + 16, near] += neighbours * wave
@@ -45,8 +45,20 @@ def test_a_channel_whose_peaks_no_neighbour_sees_pops(neighbours, pitch_um, popp
     recording = recording_of(noise_with(3, neighbours), pitch_um)
     assert np.flatnonzero(find_popping(recording, np.ones(8), STRETCHES)).tolist() == ([3] if popping else [])
     with caplog.at_level(logging.WARNING, logger="huidurep_sorter"):
-        left = leave_out_popping(recording, np.ones(8), STRETCHES)
-    assert left.get_num_channels() == 8 - popping and ("loose" in caplog.text) == popping
+        silenced = silence_pops(recording, np.ones(8), STRETCHES)
+    assert ("loose" in caplog.text) == popping == (silenced is not recording)
+    assert (np.abs(silenced.get_traces()).max() < 9) == popping
+
+
+def test_spikes_on_a_popping_channel_stay():
+    traces = noise_with(3, 0.0) + noise_with(3, 0.5, seed=1, n_peaks=30)
+    recording = recording_of(traces)
+    only_spikes = silence_pops(recording, np.full(8, np.sqrt(2)), STRETCHES).get_traces()
+    loud = np.abs(only_spikes[:, 3]) > 25
+    assert 100 < loud.sum() < 400
+    assert (np.abs(only_spikes[loud][:, [2, 4]]) > 5).mean() > 0.9
+    part = silence_pops(recording, np.full(8, np.sqrt(2)), STRETCHES).get_traces(start_frame=70_000, end_frame=70_500)
+    np.testing.assert_array_equal(part, only_spikes[70_000:70_500])
 
 
 @pytest.mark.parametrize(("gain", "n_channels", "n_left"), [(1.0, 96, 70), (None, 96, 96), (1.0, 48, 48)])

@@ -23,10 +23,15 @@ GOOD = dict(
     ("change", "reason"),
     [
         ({}, None),
-        (dict(n_spikes=20), None),
-        (dict(n_spikes=19), "too few spikes"),
-        (dict(n_spikes=99, duration_s=1000.0), "too few spikes"),  # under 0.1 Hz
-        (dict(n_spikes=100, duration_s=1000.0), None),
+        (dict(n_spikes=20, norm=13.0, duration_s=10.0), None),
+        (dict(n_spikes=19, norm=13.0, duration_s=10.0), "too few spikes"),
+        (dict(n_spikes=99, norm=13.0, duration_s=1000.0), "too few spikes"),  # under 0.1 Hz
+        (dict(n_spikes=100, norm=13.0, duration_s=1000.0), None),
+        # what is larger needs fewer, down to five
+        (dict(n_spikes=5, norm=26.1, duration_s=10.0), None),
+        (dict(n_spikes=5, norm=25.9, duration_s=10.0), "too few spikes"),
+        (dict(n_spikes=4, norm=200.0, duration_s=10.0), "too few spikes"),
+        (dict(n_spikes=25, norm=26.1, duration_s=1000.0), None),
         (dict(norm=7.9), "template too small"),
         (dict(norm=8.0), None),
         (dict(norm=12.9, n_spikes=149), "small template and few spikes"),

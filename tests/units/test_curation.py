@@ -12,6 +12,15 @@ from tests.known import DURATION, on_four_channels, poisson, units
 PARAMETERS = SortingParameters()
 
 
+def test_a_positive_spike_is_at_its_own_peak_by_default():
+    train = np.arange(1000, DURATION - 1000, 3000)
+    array = np.random.default_rng(0).normal(size=(DURATION, 4))
+    for lag, size in ((-1, 15), (0, 30), (1, 15), (15, -5), (16, -12), (17, -5)):
+        array[train + lag, 2] += size
+    found = align_to_peaks(on_four_channels(array), units(train + 16), SortingParameters())
+    np.testing.assert_array_equal(found.sample_index, train)
+
+
 @pytest.mark.parametrize(("peak_sign", "at"), [("neg", 0), ("pos", 12), ("both", 12)])
 def test_spikes_are_moved_to_the_peak_of_their_unit(peak_sign, at):
     train = np.arange(1000, DURATION - 1000, 3000)
@@ -24,7 +33,7 @@ def test_spikes_are_moved_to_the_peak_of_their_unit(peak_sign, at):
 
 
 def test_units_of_too_few_spikes_are_left_out():
-    many, few = np.arange(20) * 1000, np.arange(19) * 1000 + 500
+    many, few = np.arange(5) * 1000, np.arange(4) * 1000 + 500
     left = drop_rare(units(few, many))
     assert left.n_units == 1 and left.sample_index.tolist() == many.tolist()
 

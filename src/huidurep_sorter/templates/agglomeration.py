@@ -4,11 +4,26 @@ Clustering channel by channel splits a unit that peaks on several channels, burs
 clusters are one unit if, at their best lag, their templates differ by little of their own size.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.spikes.spikes import Spikes
+from huidurep_sorter.templates.split_half import RULES as SPLIT_HALF_RULES
 from huidurep_sorter.templates.split_half import are_near, compare, energies, estimate_split_half
+from huidurep_sorter.traces.probe import channels_within
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgglomerationRules:
+    """How readily clusters are merged, beside what the user's parameter says."""
+
+    few_channels: int = 8  # within reach of a template, at most: neurons look more alike there (templates-30)
+    share_on_few_channels: float = 0.75  # of `merge_max_difference` (templates-30)
+
+
+RULES = AgglomerationRules()
 
 
 @stage("merge")
@@ -21,7 +36,7 @@ def merge_clusters(traces, clusters, max_difference) -> Spikes:
     clusters : Spikes
         Labels 0 to n_clusters - 1, -1 for none.
     max_difference : float
-        Norm of the difference of two templates of one unit, at most, over the norm of the larger.
+        Norm of the difference of two templates of one unit, at most, over the norm of the larger; less on few channels.
 
     Returns
     -------
@@ -31,7 +46,15 @@ def merge_clusters(traces, clusters, max_difference) -> Spikes:
     if clusters.n_units < 2:
         return clusters
     templates = estimate_split_half(traces, clusters)
+    if has_few_channels(traces):
+        max_difference = RULES.share_on_few_channels * max_difference
     return unite_spikes(clusters, *agglomerate(templates, are_near(traces, templates), max_difference))
+
+
+def has_few_channels(traces):
+    """Say whether templates are seen on few channels, as on tetrodes."""
+    n_seen = channels_within(traces.recording, SPLIT_HALF_RULES.max_distance_um).sum(axis=1)
+    return np.median(n_seen) <= RULES.few_channels
 
 
 def unite_spikes(spikes, groups, shifts) -> Spikes:

@@ -16,6 +16,7 @@ class DuplicateRules:
     max_shared_fraction: float = 0.6  # of a unit's spikes at one lag from another's; more: it is redundant (units-32)
     residual_ms: float = 0.5  # ms from a larger unit's spike, within which its residual is matched (units-10, units-33)
     min_residual_fraction: float = 0.1  # of a unit's spikes; fewer coincidences are left alone (units-10, units-33)
+    moved_by: tuple = (5, 7, 9, 11)  # windows by which a train is moved, to see what chance explains (units-50)
     times_chance: float = 3.0  # coincidences over those that chance explains, to be taken for residuals (units-33)
 
 
@@ -34,7 +35,7 @@ def find_duplicated_spikes(traces, spikes):
     redundant = find_redundant_units(spikes, fs, energy, near, max_lag_ms=0.0)
     duplicated = redundant[spikes.label]
     others, norms, near = spikes.without(redundant), norms[~redundant], near[np.ix_(~redundant, ~redundant)]
-    duplicated[~duplicated] = find_residual_spikes(others, fs, norms, near, traces.n_samples_with_signal)
+    duplicated[~duplicated] = find_residual_spikes(others, fs, norms, near)
     return duplicated
 
 
@@ -70,7 +71,7 @@ def find_redundant_units(spikes, sampling_frequency, size, near, max_lag_ms, rul
     return redundant
 
 
-def find_residual_spikes(spikes, sampling_frequency, size, near, n_samples, rules=RULES):
+def find_residual_spikes(spikes, sampling_frequency, size, near, rules=RULES):
     """Find spikes that a small template found in what a large one had left of a spike.
 
     If more of a unit's spikes coincide with a larger unit's than chance explains, mark all that coincide (units-10).
@@ -81,8 +82,6 @@ def find_residual_spikes(spikes, sampling_frequency, size, near, n_samples, rule
     sampling_frequency : float
     size : (n_units,) float
     near : (n_units, n_units) bool
-    n_samples : int
-        Of the recording.
 
     Returns
     -------
@@ -97,13 +96,27 @@ def find_residual_spikes(spikes, sampling_frequency, size, near, n_samples, rule
         for large in order[:position]:
             if not near[small, large]:
                 continue
-            coincide = np.abs(lags_to_nearest(train, trains[large])).min(axis=1) <= reach
-            expected = len(train) * len(trains[large]) * 2 * reach / n_samples
+            coincide = are_coincident(train, trains[large], reach)
+            expected = expected_coincidences(train, trains[large], reach, rules)
             if are_residuals(coincide.sum(), len(train), expected, rules):
                 marked |= coincide
         residual[spikes.label == small] = marked
         trains[small] = train[~marked]
     return residual
+
+
+def are_coincident(train, other, reach):
+    """Say which spikes of a train have one of another within so many samples, (n_spikes,) bool."""
+    return np.abs(lags_to_nearest(train, other)).min(axis=1) <= reach
+
+
+def expected_coincidences(train, other, reach, rules=RULES):
+    """Count the coincidences that chance explains: those with the other train moved by some milliseconds.
+
+    So neurons that burst together are not taken for residuals of one another.
+    """
+    moves = 2 * reach * np.multiply.outer(rules.moved_by, (-1, 1)).ravel()  # a window is twice the reach wide
+    return np.mean([are_coincident(train, other + int(move), reach).sum() for move in moves])
 
 
 def are_residuals(n_coincident, n_spikes, n_expected, rules=RULES):

@@ -133,7 +133,8 @@ def clean(traces, templates, n_spikes, parameters) -> Templates:
         min_snr=parameters.template_min_snr,
         remove_empty=True,
     )
-    clear = are_clear(traces, cleaned, n_spikes[np.isin(templates.unit_ids, cleaned.unit_ids)], parameters)
+    n_spikes = np.asarray(n_spikes)[np.isin(templates.unit_ids, cleaned.unit_ids)]
+    clear = are_clear(traces, cleaned, n_spikes, parameters)
     if not clear.any():
         raise NothingFound("no cluster of spikes has a template")
     return cleaned.select_units(cleaned.unit_ids[clear])

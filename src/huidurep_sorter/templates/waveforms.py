@@ -1,7 +1,19 @@
 """Mean waveforms of labelled spikes."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from spikeinterface.core import estimate_templates_with_accumulator, ms_to_samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveformRules:
+    """What of a waveform is its peak."""
+
+    min_ratio_of_other_sign: float = 1.3  # of a positive peak over the negative one: a positive spike (units-49)
+
+
+RULES = WaveformRules()
 
 
 def window_samples(traces, parameters):
@@ -41,16 +53,16 @@ def average_waveforms(traces, spikes, n_units, n_before, n_after, sparsity_mask=
 
 
 def lags_of_peaks(waveforms, n_before, peak_sign="both"):
-    """Find the samples from `n_before` to the largest deflection, of that sign, of each waveform, (n_units,) int64.
+    """Find the samples from `n_before` to the peak of each waveform, (n_units,) int64: its largest deflection.
 
     Parameters
     ----------
     waveforms : (n_units, n_samples, n_channels) float
     n_before : int
     peak_sign : "neg" | "pos" | "both", default: "both"
+        A peak of the other sign is taken only if it is larger by `RULES.min_ratio_of_other_sign`.
     """
-    if peak_sign == "both":
-        waveforms = np.abs(waveforms)
-    elif peak_sign == "neg":
-        waveforms = -waveforms
-    return waveforms.max(axis=2).argmax(axis=1) - n_before
+    least = RULES.min_ratio_of_other_sign
+    of_negative, of_positive = {"both": (1.0, 1.0), "neg": (1.0, least), "pos": (least, 1.0)}[peak_sign]
+    size = np.maximum(-waveforms / of_negative, waveforms / of_positive)
+    return size.max(axis=2).argmax(axis=1) - n_before

@@ -25,11 +25,7 @@ class ArtefactRules:
     """What counts as an artefact. Levels are those of `measure_levels`, over the recording's own around that time."""
 
     bin_ms: float = 5.0  # ms over which a level is measured; about the shortest artefact (traces-21)
-    quantiles: tuple = (
-        0.1,
-        0.25,
-        0.5,
-    )  # of channels, that are not as loud; most are far from any one spike (traces-21)
+    quantiles: tuple = (0.1, 0.25, 0.5)  # of channels; most are far from any spike (traces-21)
     weights: tuple = (1.0, 0.7, 0.5)  # of their levels; spikes reach the level of half more often (traces-21)
     baseline_s: float = 10.0  # s over which the usual level is a median; noise that changes does so slowly (traces-21)
     n_baselines: int = 3  # such stretches, over which it is a median again (traces-21)
@@ -38,8 +34,10 @@ class ArtefactRules:
     max_level_left: float = 2.0  # what may be left of it when the common signal is off (traces-21)
     spike_reach_um: float = 75.0  # um from its neuron, beyond which a spike is hardly seen (traces-21)
     min_share_beyond_reach: float = 0.2  # of channels, from the probe's middle; fewer: a small probe (traces-21)
-    min_level_on_small_probe: float = 8.0  # where every channel sees every spike (traces-21)
-    min_share_of_hum: float = 0.3  # of a typical channel's energy that is common; more: it is taken off (traces-23)
+    min_level_of_noise: float = 6.0  # of what isn't common, or on a small probe, where spikes are louder (traces-21)
+    min_share_of_artefact: float = 0.4  # of a channel's energy that is common; less: neurons that burst (traces-21)
+    quantile_of_share: float = 0.25  # of the channels that may have less in common (traces-21)
+    min_share_of_hum: float = 0.3  # of a channel's energy that is common all the time; more: hum (traces-23)
     max_piece_ms: float = 100.0  # ms of an artefact with one gain of each channel (traces-21)
 
 
@@ -86,26 +84,29 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
     for start, stop in as_runs(silent):
         levels[start // n_per_bin : -(-stop // n_per_bin)] = np.nan
     usual = usual_levels(levels, recording.sampling_frequency)
-    runs = find_loud(levels / usual, RULES.min_level_on_small_probe if small else RULES.min_level)
+    runs = find_loud(levels / usual, RULES.min_level_of_noise if small else RULES.min_level)
     if small:
-        reduced, filled = runs[:0], np.minimum(runs * n_per_bin, n_samples)
-        return Artefacts(
-            reduced=as_periods([reduced]), gains=np.zeros((0, len(noise_levels))), filled=as_periods([filled])
-        )
+        filled = as_periods([np.minimum(runs * n_per_bin, n_samples)])
+        return Artefacts(reduced=filled[:0], gains=np.zeros((0, len(noise_levels))), filled=filled)
     pieces = cut_into_pieces(runs)
-    reduced = as_periods([np.minimum(pieces * n_per_bin, n_samples)])
-    gains = estimate_gains(recording, noise_levels, reduced)
-    left = find_left(ReducedArtefactsRecording(recording, reduced, gains), noise_levels, pieces, usual)
-    return Artefacts(reduced=reduced, gains=gains, filled=as_periods([np.minimum(left * n_per_bin, n_samples)]))
+    gains, shares = estimate_gains(recording, noise_levels, as_periods([np.minimum(pieces * n_per_bin, n_samples)]))
+    common = shares > RULES.min_share_of_artefact
+    reduced = as_periods([np.minimum(pieces[common] * n_per_bin, n_samples)])
+    left = ReducedArtefactsRecording(recording, reduced, gains[common])
+    loud = [find_too_loud(left, noise_levels, piece, RULES.max_level_left * usual, False) for piece in pieces[common]]
+    loud += [
+        find_too_loud(left, noise_levels, piece, RULES.min_level_of_noise * usual, True) for piece in pieces[~common]
+    ]
+    filled = merge_runs(np.concatenate([pieces[:0], *loud]))
+    return Artefacts(
+        reduced=reduced, gains=gains[common], filled=as_periods([np.minimum(filled * n_per_bin, n_samples)])
+    )
 
 
-def find_left(recording, noise_levels, pieces, usual):
-    """Find the runs of bins in which too much of an artefact is left, (n_runs, 2) int64."""
-    left = [pieces[:0]]
-    for first, last in pieces:
-        levels = measure_levels(recording, noise_levels, (first, last), False)
-        left.append(first + find_runs(levels > RULES.max_level_left * usual[first:last]))
-    return merge_runs(np.concatenate(left))
+def find_too_loud(recording, noise_levels, piece, max_levels, small):
+    """Find the runs of bins of a piece that are louder than `max_levels` (n_bins,), (n_runs, 2) int64."""
+    first, last = piece
+    return first + find_runs(measure_levels(recording, noise_levels, piece, small) > max_levels[first:last])
 
 
 def is_small(locations_um):
@@ -187,33 +188,33 @@ def find_hum(recording, noise_levels, stretches):
     """
     if is_small(recording.get_channel_locations()[:, :2]):
         return None
-    gains, shares = [], []
-    for start, stop in as_runs(stretches):
-        traces = recording.get_traces(start_frame=start, end_frame=stop)
-        gain, common = estimate_gain(traces, noise_levels)
-        gains.append(gain)
-        shares.append(gain**2 * (common @ common) / np.maximum((traces**2).sum(axis=0), 1e-12))
+    gains, shares = estimate_gains(recording, noise_levels, stretches)
     return np.median(gains, axis=0) if np.median(shares) > RULES.min_share_of_hum else None
 
 
 def estimate_gains(recording, noise_levels, periods):
-    """Estimate the gain of the common signal on each channel in each period, (n_periods, n_channels) float32."""
-    gains = np.zeros((len(periods), len(noise_levels)), dtype="float32")
-    for index, (start, stop) in enumerate(as_runs(periods)):
-        gains[index], _ = estimate_gain(recording.get_traces(start_frame=start, end_frame=stop), noise_levels)
-    return gains
-
-
-def estimate_gain(traces, noise_levels):
-    """Estimate the common signal, (n_samples,), and its gain on each channel by least squares, (n_channels,).
+    """Estimate the common signal of each period by least squares.
 
     The common signal is the median of the channels, each over its gain: first over its noise, then over what was found.
+
+    Returns
+    -------
+    gains : (n_periods, n_channels) float32
+        Of the common signal on each channel.
+    shares : (n_periods,) float32
+        Of its energy that is common, which all channels exceed but for `quantile_of_share` of them.
     """
-    gain = np.asarray(noise_levels, dtype="float32")
-    for _ in range(2):
-        common = common_signal(traces, gain)
-        gain = traces.T @ common / max(common @ common, 1e-12)
-    return gain, common
+    gains = np.zeros((len(periods), len(noise_levels)), dtype="float32")
+    shares = np.zeros(len(periods), dtype="float32")
+    for index, (start, stop) in enumerate(as_runs(periods)):
+        traces, gain = recording.get_traces(start_frame=start, end_frame=stop), np.asarray(noise_levels)
+        for _ in range(2):
+            common = common_signal(traces, gain)
+            gain = traces.T @ common / max(common @ common, 1e-12)
+        gains[index] = gain
+        share = gain**2 * (common @ common) / np.maximum((traces**2).sum(axis=0), 1e-12)
+        shares[index] = np.quantile(share, RULES.quantile_of_share)
+    return gains, shares
 
 
 def common_signal(traces, gains):

@@ -4,9 +4,11 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 from scipy.signal import find_peaks
 from spikeinterface.core.recording_tools import get_channel_distances
 from spikeinterface.preprocessing import detect_bad_channels
+from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from huidurep_sorter.traces.periods import as_runs
 
@@ -17,11 +19,15 @@ logger = logging.getLogger(__name__)
 class ChannelRules:
     """What a broken contact does and a neuron doesn't, and where channels outside of the brain are looked for."""
 
-    neighbour_um: float = 40.0  # um; so near, a contact sees part of any large spike of its neighbour (traces-24)
+    neighbour_um: float = 30.0  # um; so near, a contact sees part of any large spike of its neighbour (traces-24)
     n_neighbours: int = 2  # nearest channels, of which one must see it (traces-24)
-    min_size: float = 15.0  # noise units of a peak; noise on the neighbours is small beside it (traces-24)
-    min_share_seen: float = 0.12  # of its size, on a neighbour at that sample; less: no neuron did it (traces-24)
-    min_peaks: int = 5  # such peaks in what is looked at; a limit: fewer say nothing
+    min_size: float = 25.0  # noise units of a peak; noise on the neighbours is small beside it (traces-24)
+    min_share_seen: float = 0.06  # of its size, on a neighbour at that sample; less: no neuron did it (traces-24)
+    min_peaks: int = 3  # such peaks in what is looked at; a limit: fewer say nothing
+    min_size_of_pop: float = 8.0  # noise units on a channel that pops (traces-24)
+    max_share_of_pop: float = 0.15  # of its size, on its neighbours around that time (traces-24)
+    around_ms: float = 0.3  # ms around it in which its neighbours would see a spike (traces-24)
+    silenced_ms: float = 1.5  # ms around a pop; the filter rings so long (traces-24)
     min_channels_of_long_probe: int = 64  # channels; a limit: shorter ones are all in the brain, or none is
     n_chunks: int = 30  # stretches of 0.3 s in which they are looked for; a limit of time
 
@@ -57,8 +63,8 @@ def leave_out_outside(recording, seed):
     return recording.select_channels(recording.channel_ids[~outside])
 
 
-def leave_out_popping(recording, noise_levels, stretches):
-    """Leave out channels that pop: most of their large peaks are seen by no neighbour, as those of loose contacts.
+def silence_pops(recording, noise_levels, stretches):
+    """Silence the pops of loose contacts, lazily, on channels most of whose large peaks no neighbour sees.
 
     Parameters
     ----------
@@ -71,26 +77,76 @@ def leave_out_popping(recording, noise_levels, stretches):
     Returns
     -------
     recording : BaseRecording
-        The same if none pops.
+        The same if no channel pops.
     """
-    popping = find_popping(recording, noise_levels, stretches)
-    if not popping.any():
+    popping = np.flatnonzero(find_popping(recording, noise_levels, stretches))
+    if len(popping) == 0:
         return recording
     names = ", ".join(map(str, recording.channel_ids[popping]))
-    logger.warning("channels with large peaks that no neighbour sees (loose contacts?) are left out: %s", names)
-    return recording.select_channels(recording.channel_ids[~popping])
+    logger.warning("channels with large peaks that no neighbour sees (loose contacts?): they are silenced on %s", names)
+    return SilencedPopsRecording(recording, noise_levels, popping)
 
 
 def find_popping(recording, noise_levels, stretches):
     """Find channels most of whose large peaks are seen by no neighbour, (n_channels,) bool."""
-    distances = get_channel_distances(recording)
-    np.fill_diagonal(distances, np.inf)
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, : RULES.n_neighbours]
+    nearest, away_um = nearest_channels(recording)
     shares = [[] for _ in noise_levels]
     for start, stop in as_runs(stretches):
         traces = np.abs(recording.get_traces(start_frame=start, end_frame=stop) / noise_levels)
-        for channel in np.flatnonzero(distances.min(axis=1) <= RULES.neighbour_um):
+        for channel in np.flatnonzero(away_um <= RULES.neighbour_um):
             peaks, _ = find_peaks(traces[:, channel], height=RULES.min_size)
             seen = traces[peaks][:, nearest[channel]].max(axis=1)
             shares[channel] += (seen / traces[peaks, channel]).tolist()
     return np.array([len(s) >= RULES.min_peaks and np.median(s) < RULES.min_share_seen for s in shares], dtype=bool)
+
+
+def nearest_channels(recording):
+    """Find the nearest other channels of each, (n_channels, n_neighbours), and how far the first is, (n_channels,)."""
+    distances = get_channel_distances(recording)
+    np.fill_diagonal(distances, np.inf)
+    return np.argsort(distances, axis=1, kind="stable")[:, : RULES.n_neighbours], distances.min(axis=1)
+
+
+class SilencedPopsRecording(BasePreprocessor):
+    """A recording that is zero on popping channels where no neighbour sees what they show, computed when it is read.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Of one segment.
+    noise_levels : (n_channels,) float
+    popping : (n_popping,) int64
+        Channels.
+    """
+
+    def __init__(self, recording, noise_levels, popping):
+        super().__init__(recording)
+        nearest, _ = nearest_channels(recording)
+        segment = SilencedPopsSegment(
+            recording.segments[0], recording.sampling_frequency, np.asarray(noise_levels), popping, nearest
+        )
+        self.add_recording_segment(segment)
+        self._serializability["json"] = False
+        self._kwargs = dict(recording=recording, noise_levels=noise_levels, popping=popping)
+
+
+class SilencedPopsSegment(BasePreprocessorSegment):
+    """See `SilencedPopsRecording`; `nearest` is (n_channels, n_neighbours)."""
+
+    def __init__(self, parent, sampling_frequency, noise_levels, popping, nearest):
+        super().__init__(parent)
+        self.noise_levels, self.popping, self.nearest = noise_levels, popping, nearest
+        samples = (int(round(ms * sampling_frequency / 1000)) for ms in (RULES.around_ms, RULES.silenced_ms))
+        self.around, self.silenced = samples
+
+    def get_traces(self, start_frame, end_frame, channel_indices):
+        """Read all channels, with a margin, to know what the neighbours see, and give those that are asked for."""
+        margin = self.around + self.silenced
+        first, last = max(start_frame - margin, 0), min(end_frame + margin, self.get_num_samples())
+        traces = self.parent_recording_segment.get_traces(first, last, slice(None)).copy()
+        size = np.abs(traces) / self.noise_levels
+        for channel in self.popping:
+            near = maximum_filter1d(size[:, self.nearest[channel]].max(axis=1), 2 * self.around + 1)
+            pops = (size[:, channel] > RULES.min_size_of_pop) & (near < RULES.max_share_of_pop * size[:, channel])
+            traces[maximum_filter1d(pops, 2 * self.silenced + 1), channel] = 0
+        return traces[start_frame - first : end_frame - first, channel_indices]

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.traces.artefacts import ReducedArtefactsRecording, find_artefacts, find_hum
 from huidurep_sorter.traces.cache import keep_traces
-from huidurep_sorter.traces.channels import leave_out_outside, leave_out_popping
+from huidurep_sorter.traces.channels import leave_out_outside, silence_pops
 from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.periods import (
     SetAside,
@@ -79,7 +79,7 @@ def prepare(recording, parameters):
         set_aside = SetAside(reduced=silent[:0], filled=silent)
     if parameters.apply_preprocessing:
         calm = without_periods(filtered, set_aside.all())
-        filtered = reference(leave_out_popping(filtered, estimate_noise(calm, parameters.seed), spread(filtered)))
+        filtered = reference(silence_pops(filtered, estimate_noise(calm, parameters.seed), spread(filtered)))
     return fill(in_units_of_noise(filtered, parameters, set_aside), set_aside, parameters.seed), set_aside
 
 

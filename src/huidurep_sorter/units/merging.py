@@ -19,7 +19,7 @@ class MergeRules:
     """
 
     max_difference: float = 0.5  # templates that differ more are of two neurons (units-18, units-35)
-    max_difference_of_alike: float = 0.3  # templates that differ less hardly differ (units-17, units-35)
+    max_difference_of_alike: float = 0.4  # templates that differ less hardly differ (units-17, units-35)
     max_pair_ratio: float = 0.35  # units of similar templates: more, and they ignore each other (units-28, units-35)
     max_pair_ratio_of_alike: float = 0.6  # units whose templates hardly differ (units-17, units-35)
     min_expected_pairs: float = 6.0  # pairs; fewer can't decide by their ratio (units-28, units-36)
