@@ -173,7 +173,7 @@ class SortingParameters(Checked):
     min_cluster_size: int = parameter(
         20,
         stage="clustering",
-        text="Fewest spikes of a cluster",
+        text="Fewest spikes of a cluster; if its template is large, five are enough",
         change="Lower it for short recordings in which units that fire rarely are missed.",
         at_least=2,
         at_most=1_000_000,
