@@ -1,12 +1,15 @@
 """Features and positions of spikes of known origin."""
 
+import warnings
+
 import numpy as np
 import pytest
+from spikeinterface.preprocessing import silence_periods
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.spikes.features import FEATURES, extract_features, locate_spikes
 from huidurep_sorter.spikes.spikes import Spikes
-from tests.known import noise_with_spikes
+from tests.known import noise_with_spikes, traces_of
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +35,11 @@ def test_a_spike_of_one_channel_is_located_there(spiking):
     located = locate_spikes(traces, spikes).positions_um
     np.testing.assert_allclose(located[is_spike], np.tile(traces.locations_um[2], (is_spike.sum(), 1)), atol=5.0)
     assert np.isfinite(located).all()
+
+
+def test_a_spike_in_silenced_traces_is_located_at_its_contact(spiking):
+    traces = traces_of(silence_periods(spiking[0].recording, list_periods=[[(1000, 2000)]], mode="zeros"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        located = locate_spikes(traces, Spikes.at([500, 1500], [2, 3]))
+    assert located.positions_um[1].tolist() == traces.locations_um[3].tolist()

@@ -83,13 +83,14 @@ def svd_features(recording, peaks, seed=0, job_kwargs=None):
 def locate_spikes(traces, spikes) -> Spikes:
     """Give each spike its position in the plane of the probe, (n_spikes, 2) float32 in um: centre of mass."""
     peaks = spikes.to_peaks()
-    found = localize_peaks(
-        traces.recording,
-        peaks,
-        method="center_of_mass",
-        method_kwargs=dict(radius_um=RULES.location_radius_um, feature="ptp"),
-        job_kwargs=traces.job_kwargs,
-    )
+    with np.errstate(invalid="ignore"):  # where the traces are zero around a peak, it has the place of its contact
+        found = localize_peaks(
+            traces.recording,
+            peaks,
+            method="center_of_mass",
+            method_kwargs=dict(radius_um=RULES.location_radius_um, feature="ptp"),
+            job_kwargs=traces.job_kwargs,
+        )
     positions = np.column_stack([found["x"], found["y"]]).astype("float32")
     own_contact = traces.locations_um[spikes.channel_index]
     return replace(spikes, positions_um=np.where(np.isfinite(positions), positions, own_contact).astype("float32"))
