@@ -7,6 +7,7 @@ Each seed makes one recording and one choice of parameters, always the same. Run
 """
 
 import argparse
+import gc
 import json
 import re
 import signal
@@ -26,7 +27,7 @@ from spikeinterface.core import NumpyRecording
 from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
-import huidurep_sorter
+import huidurep_sorter.pipeline
 from huidurep_sorter.parameter_fields import kinds_of
 from huidurep_sorter.parameters import LEAST_BAND, TDC_PEELER_MS, SortingParameters
 from huidurep_sorter.units.properties import no_properties
@@ -463,6 +464,17 @@ def our_warnings_as_failures():
 
 
 @contextmanager
+def little_garbage():
+    """Keep the collection of garbage from looking at all modules: SpikeInterface asks for it dozens of times a run."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
 def patience(seconds=PATIENCE_S):
     """Raise TimeoutError after a while, where the operating system can."""
     if not hasattr(signal, "SIGALRM"):
@@ -503,7 +515,12 @@ def make_case(seed):
 def run_case(seed):
     """Sort the recording of a seed; raise unless it ends well. Say how it ended."""
     recording, parameters, spoilt, _ = make_case(seed)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, our_warnings_as_failures(), patience():
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        our_warnings_as_failures(),
+        patience(),
+        little_garbage(),
+    ):
         out = Path(folder) / "out"
         saved = recording.save(folder=Path(folder) / "recording", verbose=False, progress_bar=False)
         try:
