@@ -93,14 +93,12 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
     common = shares > RULES.min_share_of_artefact
     reduced = as_periods([np.minimum(pieces[common] * n_per_bin, n_samples)])
     left = ReducedArtefactsRecording(recording, reduced, gains[common])
-    loud = [find_too_loud(left, noise_levels, piece, RULES.max_level_left * usual, False) for piece in pieces[common]]
-    loud += [
-        find_too_loud(left, noise_levels, piece, RULES.min_level_of_noise * usual, True) for piece in pieces[~common]
-    ]
-    filled = merge_runs(np.concatenate([pieces[:0], *loud]))
-    return Artefacts(
-        reduced=reduced, gains=gains[common], filled=as_periods([np.minimum(filled * n_per_bin, n_samples)])
-    )
+    loud = [pieces[:0]]
+    for piece, is_common in zip(pieces, common, strict=True):
+        most = RULES.max_level_left if is_common else RULES.min_level_of_noise
+        loud.append(find_too_loud(left, noise_levels, piece, most * usual, small=not is_common))
+    filled = np.minimum(merge_runs(np.concatenate(loud)) * n_per_bin, n_samples)
+    return Artefacts(reduced=reduced, gains=gains[common], filled=as_periods([filled]))
 
 
 def find_too_loud(recording, noise_levels, piece, max_levels, small):

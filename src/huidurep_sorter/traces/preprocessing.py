@@ -93,9 +93,7 @@ def align_sampling(recording):
     if shifts is None or np.ptp(np.asarray(shifts, dtype="float64")) == 0:
         return recording
     if recording.is_filtered() or was_phase_shifted(recording):
-        logger.info(
-            "channels are not aligned by their inter_sample_shift: the recording was filtered, or shifted, before"
-        )
+        logger.info("inter_sample_shift is not used, channels are not aligned: the recording was filtered or shifted")
         return recording
     logger.info("channels are aligned by their inter_sample_shift")
     return phase_shift(recording, dtype="float32")
@@ -118,11 +116,8 @@ def reduce_artefacts(recording, silent, seed):
     recording : BaseRecording
     set_aside : SetAside
     """
-    n_samples, fs, calm = (
-        recording.get_total_samples(),
-        recording.sampling_frequency,
-        without_periods(recording, silent),
-    )
+    n_samples, fs = recording.get_total_samples(), recording.sampling_frequency
+    calm = without_periods(recording, silent)
     gains = find_hum(calm, estimate_noise(calm, seed), spread(calm))
     if gains is not None:
         logger.info("all channels have most of their signal in common, as with hum: it is taken off")
