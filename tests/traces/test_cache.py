@@ -13,7 +13,8 @@ from huidurep_sorter.traces import cache
 from huidurep_sorter.traces.cache import choose_place, keep_traces
 
 NEEDED = 25_000 * 4 * 4  # bytes
-TWO = dict(n_jobs=2, progress_bar=False, chunk_duration="0.1s")
+TWO = dict(n_jobs=2, pool_engine="process", progress_bar=False, chunk_duration="0.1s")
+THREADS = TWO | dict(pool_engine="thread")
 ONE = TWO | dict(n_jobs=1)
 
 
@@ -56,6 +57,7 @@ def none_is_left(names):
     [
         ("auto", ONE, 3 * NEEDED, 0, True, "arrays"),  # one process needs no shared memory
         ("memory", ONE, 3 * NEEDED, 0, False, "arrays"),
+        ("auto", THREADS, 3 * NEEDED, 0, True, "arrays"),  # nor do threads
         ("auto", TWO, 3 * NEEDED, 2 * NEEDED, True, "shared"),
         ("auto", TWO, 3 * NEEDED, NEEDED, True, "folder"),  # a small /dev/shm, as in Docker
         ("auto", TWO, 3 * NEEDED, NEEDED, False, "no-cache"),
@@ -75,7 +77,9 @@ def test_places(recording, room, caplog, mode, job_kwargs, memory, shared, has_f
 
 
 @pytest.mark.parametrize("end", ["well", "error", "interrupt"])
-@pytest.mark.parametrize(("mode", "job_kwargs"), [("auto", ONE), ("auto", TWO), ("folder", ONE), ("no-cache", TWO)])
+@pytest.mark.parametrize(
+    ("mode", "job_kwargs"), [("auto", ONE), ("auto", TWO), ("auto", THREADS), ("folder", ONE), ("no-cache", TWO)]
+)
 def test_the_traces_are_the_same_and_nothing_of_them_stays(recording, made, tmp_path, mode, job_kwargs, end):
     held = []
     error = {"well": None, "error": RuntimeError, "interrupt": KeyboardInterrupt}[end]
@@ -102,7 +106,7 @@ class Fails(NumpyRecording):
     get_data = get_traces
 
 
-@pytest.mark.parametrize(("mode", "job_kwargs"), [("memory", TWO), ("folder", ONE)])
+@pytest.mark.parametrize(("mode", "job_kwargs"), [("memory", TWO), ("memory", THREADS), ("folder", ONE)])
 def test_traces_that_could_not_be_written_whole_do_not_stay(recording, made, tmp_path, mode, job_kwargs):
     with pytest.raises(OSError, match="No space left") as caught:
         with keep_traces(Fails([recording.get_traces()], 25000.0), mode, tmp_path / "cache", job_kwargs):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from spikeinterface.core import fix_job_kwargs
+from spikeinterface.core import NumpyRecording, fix_job_kwargs
 from spikeinterface.core.job_tools import TimeSeriesChunkExecutor, ensure_n_jobs
 from spikeinterface.core.numpyextractors import SharedMemoryRecording
 from spikeinterface.sortingcomponents.tools import cache_preprocessing
@@ -53,7 +53,7 @@ def keep_traces(recording, mode, folder, job_kwargs):
     """
     place = choose_place(recording, mode, folder is not None, job_kwargs)
     if place == "arrays":
-        yield recording.save(format="memory", sharedmem=False, **job_kwargs)
+        yield in_arrays(recording, job_kwargs)
     elif place == "shared":
         with in_shared_memory(recording, job_kwargs) as kept:
             yield kept
@@ -68,12 +68,13 @@ def keep_traces(recording, mode, folder, job_kwargs):
 
 
 def choose_place(recording, mode, has_folder, job_kwargs):
-    """Choose where traces are kept: "arrays" of one process, "shared" memory, "folder", "zarr" or "no-cache"."""
+    """Choose where traces are kept: "arrays" of this process, "shared" memory, "folder", "zarr" or "no-cache"."""
     if mode not in ("auto", "memory"):
         return mode
     needed, free, kind = recording.get_total_memory_size(), psutil.virtual_memory().available, "memory"
     if needed < LIMITS.max_share_of_memory * free:
-        if ensure_n_jobs(recording, n_jobs=fix_job_kwargs(job_kwargs)["n_jobs"]) == 1:
+        chosen = fix_job_kwargs(job_kwargs)
+        if chosen["pool_engine"] == "thread" or ensure_n_jobs(recording, n_jobs=chosen["n_jobs"]) == 1:
             return "arrays"
         free, kind = free_shared_memory(), f"{SHARED}, through which processes share memory,"
         if needed < LIMITS.max_share_of_shared * free:
@@ -89,6 +90,31 @@ def free_shared_memory():
     return shutil.disk_usage(SHARED).free if SHARED.is_dir() else np.inf
 
 
+def in_arrays(recording, job_kwargs):
+    """Compute traces into an array of this process; SpikeInterface takes shared memory where there are threads."""
+    traces = np.empty((recording.get_num_samples(0), recording.get_num_channels()), dtype=recording.dtype)
+    write(recording, traces, job_kwargs)
+    return like(recording, NumpyRecording([traces], recording.sampling_frequency, **starts_and_ids(recording)))
+
+
+def write(recording, target, job_kwargs):
+    """Compute traces into an array, or into shared memory of that name, a chunk at a time."""
+    args = (recording, target)
+    TimeSeriesChunkExecutor(recording, write_chunk, open_chunks, args, job_name="cache", **job_kwargs).run()
+
+
+def starts_and_ids(recording):
+    return dict(channel_ids=recording.channel_ids, t_starts=recording.get_segment_t_starts())
+
+
+def like(recording, kept):
+    """Give the metadata and times of a recording to another of the same traces, which is returned."""
+    recording.copy_metadata(kept)
+    if recording.has_time_vector(0):
+        kept.set_times(recording.get_times(0), segment_index=0)
+    return kept
+
+
 @contextmanager
 def in_shared_memory(recording, job_kwargs):
     """Compute traces into memory that worker processes share, which is given back at the end even if it is in use.
@@ -99,22 +125,16 @@ def in_shared_memory(recording, job_kwargs):
     memory = SharedMemory(create=True, size=int(np.prod(shape)) * recording.dtype.itemsize)
     try:
         reserve(memory)
-        args = (recording, memory.name, shape)
-        executor = TimeSeriesChunkExecutor(recording, write_chunk, open_chunks, args, job_name="cache", **job_kwargs)
-        executor.run()
+        write(recording, memory.name, job_kwargs)
         kept = SharedMemoryRecording(
             shm_names=[memory.name],
             shape_list=[shape],
             dtype=recording.dtype,
             sampling_frequency=recording.sampling_frequency,
-            channel_ids=recording.channel_ids,
-            t_starts=recording.get_segment_t_starts(),
             main_shm_owner=False,
+            **starts_and_ids(recording),
         )
-        recording.copy_metadata(kept)
-        if recording.has_time_vector(0):
-            kept.set_times(recording.get_times(0), segment_index=0)
-        yield kept
+        yield like(recording, kept)
     finally:
         memory.close()
         memory.unlink()
@@ -137,9 +157,11 @@ def reserve(memory):
         os.close(file)
 
 
-def open_chunks(recording, name, shape):
-    """Open shared memory in a worker."""
-    memory = SharedMemory(name)
+def open_chunks(recording, target):
+    """Open the array, or the shared memory, in a worker."""
+    if isinstance(target, np.ndarray):
+        return dict(recording=recording, traces=target)
+    memory, shape = SharedMemory(target), (recording.get_num_samples(0), recording.get_num_channels())
     traces = np.ndarray(shape=shape, dtype=recording.dtype, buffer=memory.buf)
     return dict(recording=recording, traces=traces, memory=memory)
 
