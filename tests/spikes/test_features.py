@@ -43,3 +43,10 @@ def test_a_spike_in_silenced_traces_is_located_at_its_contact(spiking):
         warnings.simplefilter("error", RuntimeWarning)
         located = locate_spikes(traces, Spikes.at([500, 1500], [2, 3]))
     assert located.positions_um[1].tolist() == traces.locations_um[3].tolist()
+
+
+def test_svd_of_one_spike_is_finite_and_causes_no_warning(spiking):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        found = extract_features(spiking[0], Spikes.at([500], [2]), SortingParameters(features="svd")).features
+    assert np.isfinite(found).all()

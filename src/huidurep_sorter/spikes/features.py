@@ -66,16 +66,17 @@ def svd_features(recording, peaks, seed=0, job_kwargs=None):
     mask = np.zeros((len(neighbours), len(neighbours)), dtype=bool)
     for channel, indices in enumerate(neighbours):
         mask[channel, indices[indices >= 0]] = True
-    features, _, _ = extract_peaks_svd(
-        recording,
-        peaks,
-        ms_before=RULES.svd_ms_before,
-        ms_after=RULES.svd_ms_after,
-        n_components=RULES.n_svd_components,
-        sparsity_mask=mask,
-        seed=seed,
-        job_kwargs=job_kwargs or {},
-    )
+    with np.errstate(invalid="ignore"):  # one spike has no variance, of which scikit-learn tells how much is explained
+        features, _, _ = extract_peaks_svd(
+            recording,
+            peaks,
+            ms_before=RULES.svd_ms_before,
+            ms_after=RULES.svd_ms_after,
+            n_components=RULES.n_svd_components,
+            sparsity_mask=mask,
+            seed=seed,
+            job_kwargs=job_kwargs or {},
+        )
     return features.reshape(len(peaks), -1).astype("float32")
 
 
