@@ -1,9 +1,14 @@
 """HuiduRep as a SpikeInterface sorter: the class that `run_sorter("huidurep", recording)` drives."""
 
+import errno
 import logging
+import multiprocessing
 import platform
+import shutil
+import tempfile
 import time
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.util import find_spec
@@ -11,17 +16,19 @@ from pathlib import Path
 
 import numpy as np
 import spikeinterface
-from spikeinterface.core import BaseRecording, NumpySorting, load
+from spikeinterface.core import BaseRecording, NumpySorting, fix_job_kwargs, load
 from spikeinterface.core.core_tools import check_json
 from spikeinterface.sorters.basesorter import BaseSorter
 
 from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.parameters import SortingParameters, read_job_kwargs
+from huidurep_sorter.processes import FolderInUse, claim, ends_cleanly, release
 
 logger = logging.getLogger(__name__)
 package_logger = logging.getLogger("huidurep_sorter")  # the parent of every module's logger
 
 REQUIRED_MODULES = ("torch", "safetensors", "scipy", "sklearn", "numba", "networkx", "hdbscan", "pandas")
+NOT_RUN = "not_run.txt"  # in the folder of a run that doesn't run: says why
 
 
 class HuidurepSorter(BaseSorter):
@@ -64,17 +71,50 @@ class HuidurepSorter(BaseSorter):
 
     @classmethod
     def initialize_folder(cls, recording, output_folder, verbose, remove_existing_folder):
-        """Lay a 3-D probe flat first: SpikeInterface looks only at x and y, in which contacts may share a place."""
+        """Claim the folder, and make it; where another run sorts into it, make one elsewhere, in which this run fails.
+
+        So SpikeInterface handles it as every sorting that fails, a batch goes on, and the other run isn't touched. A
+        3-D probe is laid flat first: SpikeInterface looks only at x and y, in which contacts may share a place.
+        """
         from huidurep_sorter.traces.probe import flatten_probe
 
         flat = flatten_probe(recording) if isinstance(recording, BaseRecording) else recording
-        return super().initialize_folder(flat, output_folder, verbose, remove_existing_folder)
+        refuse_unguarded_spawn()
+        folder = Path(output_folder or f"{cls.sorter_name}_output").absolute()
+        if not remove_existing_folder and folder.is_dir():
+            return super().initialize_folder(flat, folder, verbose, remove_existing_folder)  # refuses
+        try:
+            claim(folder)
+        except FolderInUse as reason:
+            elsewhere = Path(tempfile.mkdtemp(prefix=f"{cls.sorter_name}-not-run-"))
+            elsewhere = super().initialize_folder(flat, elsewhere, verbose, True)
+            (elsewhere / NOT_RUN).write_text(str(reason), encoding="utf8")
+            return elsewhere
+        try:
+            return super().initialize_folder(flat, folder, verbose, remove_existing_folder)
+        except BaseException:
+            release(folder)
+            raise
 
     @classmethod
     def set_params_to_folder(cls, recording, output_folder, new_params, verbose):
         """Refuse unknown names with a hint where they were renamed; SpikeInterface would only list all names."""
-        SortingParameters.refuse_unknown(set(new_params) - {"job_kwargs"})
-        return super().set_params_to_folder(recording, output_folder, new_params, verbose)
+        try:
+            SortingParameters.refuse_unknown(set(new_params) - {"job_kwargs"})
+            return super().set_params_to_folder(recording, output_folder, new_params, verbose)
+        except BaseException:
+            release(output_folder)
+            raise
+
+    @classmethod
+    def run_from_folder(cls, output_folder, raise_error, verbose):
+        """Run such that no other run sorts into the folder, and that nothing temporary stays, however it ends."""
+        with ends_cleanly():
+            claim(output_folder)
+            try:
+                return super().run_from_folder(output_folder, raise_error, verbose)
+            finally:
+                release(output_folder)
 
     @classmethod
     def _check_apply_filter_in_params(cls, params):
@@ -109,15 +149,20 @@ class HuidurepSorter(BaseSorter):
         from huidurep_sorter.pipeline import sort_recording
         from huidurep_sorter.traces.checks import check_recording
 
+        not_run = sorter_output_folder.parent / NOT_RUN
+        if not_run.is_file():
+            raise FolderInUse(not_run.read_text(encoding="utf8"))
         parameters, job_kwargs = split_params(params)
         with log_to_file(sorter_output_folder / f"{cls.sorter_name}.log", verbose):
             start = time.perf_counter()
             recording = cls.load_recording_from_folder(sorter_output_folder.parent)
             log_circumstances(recording, parameters)
             check_recording(recording, parameters)
-            sorting = sort_recording(
-                recording, parameters, folder=sorter_output_folder, verbose=verbose, job_kwargs=job_kwargs
-            )
+            job_kwargs = without_workers_of_a_daemon(job_kwargs)
+            with say_why_workers_died():
+                sorting = sort_recording(
+                    recording, parameters, folder=sorter_output_folder, verbose=verbose, job_kwargs=job_kwargs
+                )
             save_whole(sorting, sorter_output_folder / "sorting")
             n_spikes = sorting.to_spike_vector().size
             logger.info("%d units, %d spikes", len(sorting.unit_ids), n_spikes)
@@ -148,6 +193,38 @@ def check_encoder(parameters):
         load_encoder(parameters.weights, device="cpu")
 
 
+def refuse_unguarded_spawn():
+    """Refuse to sort where a worker process imports the script that started it, which would sort once more.
+
+    Raises
+    ------
+    RuntimeError
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(f"each worker process runs this script anew: {GUARD}")
+
+
+GUARD = "with mp_context='spawn', call the sorter under `if __name__ == \"__main__\":`"
+
+
+@contextmanager
+def say_why_workers_died():
+    """Say what to do where a worker process ended early; Python says only that it did."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise RuntimeError(f"a worker process ended early: {GUARD}; or memory ran out: take a lower n_jobs") from error
+
+
+def without_workers_of_a_daemon(job_kwargs):
+    """Take one process where this one is a daemon, which may have no workers; the result is the same."""
+    chosen = fix_job_kwargs(dict(job_kwargs))
+    if not multiprocessing.current_process().daemon or chosen["n_jobs"] == 1 or chosen["pool_engine"] == "thread":
+        return job_kwargs
+    logger.info("this process is a daemon, which may have no workers: n_jobs=1 instead of %d", chosen["n_jobs"])
+    return job_kwargs | dict(n_jobs=1)
+
+
 def copy_to_memory(sorting) -> NumpySorting:
     """Copy a sorting with its properties and all its segments, so that it needs no folder.
 
@@ -170,7 +247,13 @@ def save_whole(sorting, folder):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*provenance will not be saved")
         sorting.save(folder=partial, overwrite=True)
-    partial.replace(folder)
+    try:
+        partial.replace(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
+        raise FolderInUse(f"{folder} has the result of another run, which is kept: give another folder") from None
 
 
 def log_circumstances(recording, parameters):
@@ -209,6 +292,9 @@ def log_to_file(path, verbose=False):
         yield
     except Exception:
         logger.exception("the sorting failed")
+        raise
+    except BaseException as error:
+        logger.info("the sorting was interrupted: %r", error)
         raise
     finally:
         for handler in handlers:
