@@ -255,7 +255,7 @@ def test_help_groups_parameters_by_stage_with_what_they_take(monkeypatch, capsys
         option, about = "--" + item.name.replace("_", "-"), item.metadata["about"]
         (entry,) = [entry for entry in re.split("\n(?=  -)", text) if re.match(f"  {option}[ ,]", entry)]
         assert about.text in entry and about.unit in entry and f"(default: {item.default})" in entry
-    assert "a number above 0 and at most 1000 (units of noise) (default: 5.0)" in text
+    assert "a number of at least 0.1 and at most 1000 (units of noise) (default: 5.0)" in text
     assert "one of 'matched_filtering', 'locally_exclusive'" in text and "at most 45 % of" in text
 
 

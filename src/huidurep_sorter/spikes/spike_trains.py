@@ -15,7 +15,7 @@ class TrainRules:
     refractory_ms: float = 2.0  # ms; a neuron's spikes lie farther apart than this (units-1, units-34)
     censored_ms: float = 1.0  # ms; the rest of a badly matched spike can match again so soon (units-1, units-34)
     n_stretches: int = 16  # of a recording, in most of which a unit must violate to be no neuron (units-45)
-    min_expected_in_stretch: float = 1.0  # pairs; a stretch in which fewer are expected says nothing (units-45)
+    trimmed_share: float = 0.4  # of them, those with most violations, which do not count (units-51)
     presence_bin_s: float = 10.0  # s; units of one neuron take turns in stretches of at least this (units-20, units-42)
 
     def refractory_samples(self, sampling_frequency):
@@ -76,7 +76,7 @@ def expected_violations(n_spikes, sampling_frequency, duration, rules=TRAIN_RULE
 
 
 def steady_violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULES):
-    """Give the violation ratio that a unit exceeds in three of four stretches of the recording.
+    """Count the violations of a unit as `violation_ratio` does, but without the stretches that have most of them.
 
     A mixture of neurons violates the refractory period all the time. A neuron of which something else was taken for
     spikes, as in an artefact, does so in a few moments, which decide nothing here.
@@ -92,16 +92,15 @@ def steady_violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULE
     Returns
     -------
     ratio : float
-        0 where half of the stretches have too few spikes to say anything.
     """
-    length = duration / rules.n_stretches
-    starts = np.searchsorted(train, length * np.arange(rules.n_stretches + 1))
-    ratios = []
-    for first, last in zip(starts[:-1], starts[1:], strict=True):
-        ratio, expected = violation_ratio(train[first:last], sampling_frequency, length, rules)
-        if expected >= rules.min_expected_in_stretch:
-            ratios.append(ratio)
-    return float(np.percentile(ratios, 25)) if 2 * len(ratios) > rules.n_stretches else 0.0
+    low, high = rules.refractory_samples(sampling_frequency)
+    intervals, length = np.diff(train), duration / rules.n_stretches
+    violating = train[1:][(intervals > low) & (intervals < high)]
+    edges = length * np.arange(rules.n_stretches + 1)
+    n_spikes, observed = (np.diff(np.searchsorted(times, edges)) for times in (train, violating))
+    kept = np.argsort(observed, kind="stable")[: int(round((1 - rules.trimmed_share) * rules.n_stretches))]
+    expected = expected_violations(n_spikes[kept], sampling_frequency, length, rules).sum()
+    return float(observed[kept].sum() / max(expected, 1.0))
 
 
 def censor(spikes, sampling_frequency, rules=TRAIN_RULES):

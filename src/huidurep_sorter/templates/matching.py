@@ -29,7 +29,9 @@ def wobble(traces, templates):
 
 def tdc_peeler(traces, templates):
     """Peel off the template that is nearest to each peak, as Tridesclous does."""
-    return _match(traces, templates, "tdc-peeler", dict(noise_levels=traces.noise_levels))
+    peaks = templates.get_dense_templates()[:, templates.nbefore]
+    sign = "neg" if (peaks.min(axis=1) < -peaks.max(axis=1)).all() else "both"  # it refuses templates of another sign
+    return _match(traces, templates, "tdc-peeler", dict(noise_levels=traces.noise_levels, peak_sign=sign))
 
 
 def circus_omp(traces, templates):

@@ -218,6 +218,8 @@ def estimate_gains(recording, noise_levels, periods):
 def common_signal(traces, gains):
     """Give the median over channels of the traces, each over its gain, (n_samples,) float32."""
     heard = np.abs(gains) > 0.2 * np.median(np.abs(gains))  # a channel that hears little of it says nothing about it
+    if not heard.any():  # more than half of the channels are silent here
+        return np.zeros(len(traces), dtype="float32")
     return np.median(traces[:, heard] / gains[heard], axis=1).astype("float32")
 
 

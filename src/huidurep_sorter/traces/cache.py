@@ -52,6 +52,8 @@ def keep_traces(recording, mode, folder, job_kwargs):
         With the same traces.
     """
     place = choose_place(recording, mode, folder is not None, job_kwargs)
+    if place == "zarr" and folder is not None:
+        folder = folder.with_suffix(".zarr")  # as SpikeInterface calls it
     if place == "arrays":
         yield in_arrays(recording, job_kwargs)
     elif place == "shared":

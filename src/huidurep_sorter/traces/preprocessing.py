@@ -158,7 +158,9 @@ def fill(recording, set_aside, seed):
     if len(set_aside.filled) == 0:
         return recording
     noise_levels = estimate_noise(without_periods(recording, set_aside.all()), seed)
-    return silence_periods(recording, periods=set_aside.filled, mode="noise", noise_levels=noise_levels, seed=seed)
+    periods = set_aside.filled.copy()  # SpikeInterface's noise may be one sample short at the end
+    periods["end_sample_index"] = np.minimum(periods["end_sample_index"], recording.get_total_samples() - 1)
+    return silence_periods(recording, periods=periods, mode="noise", noise_levels=noise_levels, seed=seed)
 
 
 def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_um=100.0, seed=0):
@@ -211,7 +213,7 @@ def whiten_locally(recording, radius_um, seed, without=()):
     calm = without_periods(recording, without)
     gain = 1 / np.median(estimate_noise(calm, seed))  # so that no unit of the traces is too small for a covariance
     matrix = whitening_matrix(scale(calm, gain=gain, dtype="float32"), radius_um)
-    return whiten(scale(recording, gain=gain, dtype="float32"), W=matrix, dtype="float32")
+    return whiten(recording, W=gain * matrix, dtype="float32")
 
 
 def whitening_matrix(recording, radius_um):
