@@ -116,6 +116,15 @@ def test_on_a_tetrode_only_what_no_spike_can_do_is_filled():
     assert 0.9 < count_samples_of(found.filled) / (STOP - START) < 1.4
 
 
+def test_dense_spikes_on_a_small_probe_are_no_artefact():
+    """Slow, large spikes that every channel sees, and that overlap now and then."""
+    rng, traces = np.random.default_rng(6), noise(4)
+    wave = -300 * np.exp(-((np.arange(-60, 61) / 20.0) ** 2))
+    for time in rng.integers(1000, N - 1000, 400):
+        traces[time - 60 : time + 61] += wave[:, None]
+    assert len(find(traces, TETRODE).all()) == 0
+
+
 def test_noise_that_changes_slowly_is_no_artefact():
     level = 1 + 1.5 * np.sin(np.pi * np.arange(N) / N) ** 2
     assert len(find(noise() * level[:, None]).all()) == 0

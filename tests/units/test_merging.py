@@ -19,9 +19,10 @@ REFRACTORY_MS = 3.0
         (0.29, 0.61, 100.0, 500, 500, False),
         (0.29, 1.00, 5.9, 500, 500, True),  # too few pairs are expected to say so
         # templates differ more: only if a refractory period shows
-        (0.41, 0.34, 100.0, 500, 500, True),
-        (0.41, 0.36, 100.0, 500, 500, False),
+        (0.31, 0.34, 100.0, 500, 500, True),
+        (0.31, 0.36, 100.0, 500, 500, False),
         (0.49, 0.00, 6.0, 500, 500, True),
+        (0.39, 1.00, 5.9, 500, 500, True),  # too few pairs, and alike enough
         # too few pairs to show it: a hint, or a minor unit
         (0.49, 0.00, 1.0, 500, 500, True),
         (0.49, 0.00, 0.9, 500, 500, False),

@@ -19,7 +19,7 @@ from huidurep_sorter.traces.probe import channels_within
 class AgglomerationRules:
     """How readily clusters are merged, beside what the user's parameter says."""
 
-    few_channels: int = 8  # within reach of a template, at most: neurons look more alike there (templates-30)
+    few_channels: int = 4  # within reach of a template, at most: neurons look more alike there (templates-30)
     share_on_few_channels: float = 0.75  # of `merge_max_difference` (templates-30)
 
 

@@ -35,6 +35,7 @@ class ArtefactRules:
     spike_reach_um: float = 75.0  # um from its neuron, beyond which a spike is hardly seen (traces-21)
     min_share_beyond_reach: float = 0.2  # of channels, from the probe's middle; fewer: a small probe (traces-21)
     min_level_of_noise: float = 6.0  # of what isn't common, or on a small probe, where spikes are louder (traces-21)
+    times_dense_spikes: float = 4.0  # on a small probe, times the level that one bin in 20 exceeds (traces-25)
     min_share_of_artefact: float = 0.4  # of a channel's energy that is common; less: neurons that burst (traces-21)
     quantile_of_share: float = 0.25  # of the channels that may have less in common (traces-21)
     min_share_of_hum: float = 0.3  # of a channel's energy that is common all the time; more: hum (traces-23)
@@ -84,7 +85,7 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
     for start, stop in as_runs(silent):
         levels[start // n_per_bin : -(-stop // n_per_bin)] = np.nan
     usual = usual_levels(levels, recording.sampling_frequency)
-    runs = find_loud(levels / usual, RULES.min_level_of_noise if small else RULES.min_level)
+    runs = find_loud(levels / usual, least_on_small_probe(levels / usual) if small else RULES.min_level)
     if small:
         filled = as_periods([np.minimum(runs * n_per_bin, n_samples)])
         return Artefacts(reduced=filled[:0], gains=np.zeros((0, len(noise_levels))), filled=filled)
@@ -99,6 +100,11 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
         loud.append(find_too_loud(left, noise_levels, piece, most * usual, small=not is_common))
     filled = np.minimum(merge_runs(np.concatenate(loud)) * n_per_bin, n_samples)
     return Artefacts(reduced=reduced, gains=gains[common], filled=as_periods([filled]))
+
+
+def least_on_small_probe(relative):
+    """Give the level from which a bin is an artefact where every channel sees every spike, and spikes may overlap."""
+    return max(RULES.min_level_of_noise, RULES.times_dense_spikes * np.nanpercentile(relative, 95))
 
 
 def find_too_loud(recording, noise_levels, piece, max_levels, small):

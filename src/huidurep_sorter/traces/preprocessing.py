@@ -42,7 +42,8 @@ class PreprocessingRules:
     filter_type: str = "bessel"  # keeps the shape of spikes; the encoders were trained on it (traces-2, traces-7)
     filter_order: int = 2  # of the filter; as the encoders were trained (traces-2, traces-7)
     max_freq_max: float = 0.45  # of the sampling frequency; a limit: a filter's edge must lie under a half
-    n_stretches: int = 20  # of the recording, of whose covariances the median is taken (traces-22)
+    n_stretches: int = 20  # of the recording, from which whitening and hum are learned (traces-22)
+    trimmed_share: float = 0.25  # of them, the loudest, from which whitening is not learned (traces-22)
     stretch_s: float = 0.5  # s of such a stretch; SpikeInterface's default for noise
     min_variance: float = 1e-3  # noise units squared; a limit: channels that depend on others aren't blown up
     min_channels_for_common_reference: int = 32  # channels; of few, the reference takes the spikes away (traces-17)
@@ -219,13 +220,17 @@ def whiten_locally(recording, radius_um, seed, without=()):
 def whitening_matrix(recording, radius_um):
     """Estimate a local whitening matrix, (n_channels, n_channels) float32, from traces in about units of noise.
 
-    The covariance is the median of those of stretches that are spread over the recording: one step of a baseline in one
-    of them would outweigh all of the noise in a mean (traces-22).
+    The covariance is the mean of those of stretches that are spread over the recording, without the quarter in which a
+    channel is loudest: one step of a baseline would outweigh all of the noise (traces-22).
     """
     stretches = as_runs(spread(recording))
     with threadpool_limits(limits=1):  # the last digits of a covariance depend on the number of threads, then all does
         traces = (recording.get_traces(start_frame=start, end_frame=stop) for start, stop in stretches)
-        covariance = np.median([some.T @ some / len(some) for some in traces], axis=0)
+        covariances = np.stack([some.T @ some / len(some) for some in traces])
+        variances = np.einsum("scc->sc", covariances)
+        loudest = (variances / np.maximum(np.median(variances, axis=0), 1e-12)).max(axis=1)
+        calm = np.argsort(loudest, kind="stable")[: int(np.ceil((1 - RULES.trimmed_share) * len(loudest)))]
+        covariance = covariances[calm].mean(axis=0)
         matrix = np.zeros(covariance.shape, dtype="float32")
         for channel, away_um in enumerate(get_channel_distances(recording)):
             near = np.flatnonzero(away_um <= radius_um)

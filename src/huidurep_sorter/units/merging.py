@@ -19,7 +19,8 @@ class MergeRules:
     """
 
     max_difference: float = 0.5  # templates that differ more are of two neurons (units-18, units-35)
-    max_difference_of_alike: float = 0.4  # templates that differ less hardly differ (units-17, units-35)
+    max_difference_without_evidence: float = 0.4  # of few pairs: alike enough, as for clusters (templates-30)
+    max_difference_of_alike: float = 0.3  # templates that differ less hardly differ (units-17, units-35)
     max_pair_ratio: float = 0.35  # units of similar templates: more, and they ignore each other (units-28, units-35)
     max_pair_ratio_of_alike: float = 0.6  # units whose templates hardly differ (units-17, units-35)
     min_expected_pairs: float = 6.0  # pairs; fewer can't decide by their ratio (units-28, units-36)
@@ -81,7 +82,7 @@ def is_one_neuron(difference, pair_ratio, expected_pairs, n_spikes_of_smaller, n
         return pair_ratio < (rules.max_pair_ratio_of_alike if is_alike else rules.max_pair_ratio)
     is_minor = rules.minor_ratio * n_spikes_of_smaller < n_spikes_of_larger
     is_hint = expected_pairs >= rules.min_expected_pairs_of_hint and pair_ratio == 0
-    return bool(is_alike or is_minor or is_hint)
+    return bool(difference < rules.max_difference_without_evidence or is_minor or is_hint)
 
 
 def regroup(traces, units, groups, shifts) -> Spikes:
