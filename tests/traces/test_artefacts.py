@@ -117,12 +117,19 @@ def test_on_a_tetrode_only_what_no_spike_can_do_is_filled():
 
 
 def test_dense_spikes_on_a_small_probe_are_no_artefact():
-    """Slow, large spikes that every channel sees, and that overlap now and then."""
+    """Large spikes that every channel sees, 150 a second, which overlap now and then."""
     rng, traces = np.random.default_rng(6), noise(4)
-    wave = -300 * np.exp(-((np.arange(-60, 61) / 20.0) ** 2))
-    for time in rng.integers(1000, N - 1000, 400):
+    wave = -300 * np.exp(-((np.arange(-60, 61) / 6.0) ** 2))
+    for time in rng.integers(1000, N - 1000, 1500):
         traces[time - 60 : time + 61] += wave[:, None]
     assert len(find(traces, TETRODE).all()) == 0
+
+
+def test_where_spikes_are_dense_an_artefact_must_be_louder():
+    quiet, dense = np.ones(100), np.r_[np.ones(90), np.full(10, 3.0)]
+    assert artefacts.least_on_small_probe(quiet) == 6.0
+    assert artefacts.least_on_small_probe(dense) == 12.0
+    assert artefacts.least_on_small_probe(np.r_[dense, np.full(50, np.nan)]) == 12.0
 
 
 def test_noise_that_changes_slowly_is_no_artefact():
