@@ -212,6 +212,8 @@ def reference(recording):
 def whiten_locally(recording, radius_um, seed, without=()):
     """Whiten each channel with those around it, lazily; the covariance is learned without some periods."""
     calm = without_periods(recording, without)
+    if calm.get_num_segments() > 1:
+        calm = concatenate_recordings([calm])
     gain = 1 / np.median(estimate_noise(calm, seed))  # so that no unit of the traces is too small for a covariance
     matrix = whitening_matrix(scale(calm, gain=gain, dtype="float32"), radius_um)
     return whiten(recording, W=gain * matrix, dtype="float32")
