@@ -62,11 +62,16 @@ def violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULES):
     expected : float
         Number of pairs.
     """
-    low, high = rules.refractory_samples(sampling_frequency)
-    intervals = np.diff(np.sort(train))
-    observed = np.sum((intervals > low) & (intervals < high))
+    observed = len(find_violations(np.sort(train), sampling_frequency, rules))
     expected = expected_violations(len(train), sampling_frequency, duration, rules)
     return float(observed / max(expected, 1.0)), float(expected)
+
+
+def find_violations(train, sampling_frequency, rules=TRAIN_RULES):
+    """Find the spikes that follow another within the refractory period, (n,) int64, of an ascending train."""
+    low, high = rules.refractory_samples(sampling_frequency)
+    intervals = np.diff(train)
+    return train[1:][(intervals > low) & (intervals < high)]
 
 
 def expected_violations(n_spikes, sampling_frequency, duration, rules=TRAIN_RULES):
@@ -93,9 +98,7 @@ def steady_violation_ratio(train, sampling_frequency, duration, rules=TRAIN_RULE
     -------
     ratio : float
     """
-    low, high = rules.refractory_samples(sampling_frequency)
-    intervals, length = np.diff(train), duration / rules.n_stretches
-    violating = train[1:][(intervals > low) & (intervals < high)]
+    length, violating = duration / rules.n_stretches, find_violations(train, sampling_frequency, rules)
     edges = length * np.arange(rules.n_stretches + 1)
     n_spikes, observed = (np.diff(np.searchsorted(times, edges)) for times in (train, violating))
     kept = np.argsort(observed, kind="stable")[: int(round((1 - rules.trimmed_share) * rules.n_stretches))]

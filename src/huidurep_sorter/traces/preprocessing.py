@@ -119,12 +119,13 @@ def reduce_artefacts(recording, silent, seed):
     """
     n_samples, fs = recording.get_total_samples(), recording.sampling_frequency
     calm = without_periods(recording, silent)
-    gains = find_hum(calm, estimate_noise(calm, seed), spread(calm))
+    noise_levels = estimate_noise(calm, seed)
+    gains = find_hum(calm, noise_levels, spread(calm))
     if gains is not None:
         logger.info("all channels have most of their signal in common, as with hum: it is taken off")
         always = as_periods([np.array([[0, n_samples]])])
         recording = ReducedArtefactsRecording(recording, always, gains[None])
-    noise_levels = estimate_noise(without_periods(recording, silent), seed)
+        noise_levels = estimate_noise(without_periods(recording, silent), seed)
     artefacts = find_artefacts(recording, noise_levels, silent)
     set_aside = SetAside(reduced=artefacts.reduced, filled=merge_periods(silent, artefacts.filled))
     if len(artefacts.all()):
