@@ -15,6 +15,7 @@ from huidurep_sorter.spikes.clustering import find_clusters
 from huidurep_sorter.spikes.detection import detect_peaks, select_peaks
 from huidurep_sorter.spikes.features import extract_features, locate_spikes
 from huidurep_sorter.templates.agglomeration import merge_clusters
+from huidurep_sorter.templates.collisions import without_collisions
 from huidurep_sorter.templates.estimation import make_templates
 from huidurep_sorter.templates.matching import match_templates
 from huidurep_sorter.templates.refinement import refine_templates
@@ -96,6 +97,7 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     clusters = find_clusters(spikes, parameters)
     clusters = merge_clusters(traces, clusters, parameters.merge_max_difference)
     templates, clusters = make_templates(traces, clusters, parameters)
+    templates = without_collisions(traces, templates, clusters)
     templates = refine_templates(traces, templates, clusters, parameters)
     if folder is not None and (parameters.save_array or parameters.debug):
         save_arrays(folder, traces, peaks, clusters, templates)

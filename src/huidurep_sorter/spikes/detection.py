@@ -12,8 +12,10 @@ from spikeinterface.sortingcomponents import peak_detection, peak_selection
 from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
 
 from huidurep_sorter.runtime import NothingFound, keep_compiled, stage
+from huidurep_sorter.spikes.spike_trains import lags_to_nearest
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.traces.periods import are_within
+from huidurep_sorter.traces.probe import channels_within
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,37 @@ def detect_by_matched_filter(traces, parameters):
         ms_before=RULES.ms_before_prototype,
         random_chunk_kwargs=dict(num_chunks_per_segment=RULES.n_chunks_of_noise, seed=parameters.seed),
     )
-    return _detect(traces, "matched_filtering", parameters, kwargs)
+    filtered = _detect(traces, "matched_filtering", parameters, kwargs)
+    return add_missed(traces, filtered, detect_by_threshold(traces, parameters), parameters.detection_radius_um)
+
+
+def add_missed(traces, peaks, others, radius_um):
+    """Add peaks of a second detector that the first has none near, in space and time (spikes-25).
+
+    A matched filter is blind to spikes that are unlike its prototype: half as long, or on one channel only.
+
+    Parameters
+    ----------
+    traces : Traces
+    peaks, others : structured array (n_peaks,)
+        SpikeInterface's peak vectors.
+    radius_um : float
+
+    Returns
+    -------
+    peaks : structured array (n_peaks,)
+        In any order.
+    """
+    reach = RULES.sweep_ms_matched_filtering * traces.sampling_frequency / 1000
+    missed = np.ones(len(others), dtype=bool)
+    near = channels_within(traces.recording, radius_um)
+    for channel in np.unique(others["channel_index"]):
+        found = np.sort(peaks["sample_index"][near[channel, peaks["channel_index"]]])
+        on_channel = np.flatnonzero(others["channel_index"] == channel)
+        lags = lags_to_nearest(others["sample_index"][on_channel], found)
+        missed[on_channel] = np.abs(lags).min(axis=1) > reach
+    common = list(others.dtype.names)
+    return np.concatenate([peaks[common].astype(others.dtype), others[missed]])
 
 
 def detect_by_threshold(traces, parameters):

@@ -1,95 +1,114 @@
-"""Units that are two others' spikes at once: neurons that often fire together make a cluster of their sums."""
+"""Templates that are several others at once: neurons that often fire together make clusters of their sums.
 
+Such a template would take the spikes of its parts. Without it, matching finds each of them.
+"""
+
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
-from huidurep_sorter.spikes.spikes import Spikes, concatenate
-from huidurep_sorter.templates.split_half import energies
+from huidurep_sorter.templates.estimation import count_spikes
+from huidurep_sorter.templates.matching import main_channels
+from huidurep_sorter.templates.split_half import RULES as SPLIT_HALF_RULES
+from huidurep_sorter.traces.probe import channels_within
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollisionRules:
-    """When a template is the sum of two others. Energies are those that are left, over the template's own."""
+    """When the spikes of a template are several others at once. Energies are without the part that noise adds."""
 
-    min_count_ratio: float = 3.0  # times as many spikes have both of the others (templates-32)
-    max_left_of_sum: float = 0.15  # energy that the sum of two leaves (templates-32)
-    min_left_of_one: float = 0.25  # energy that either alone leaves; less: it may be that unit (templates-32)
+    min_count_ratio: float = 3.0  # times as many spikes have each of the others (templates-33)
+    max_parts: int = 3  # spikes that are taken for one, at most (templates-33)
+    max_lag_ms: float = 1.0  # ms between the peak of a spike and those of its parts (templates-33)
+    max_left: float = 0.15  # of a spike's energy, without its parts: it is nothing else (templates-33)
+    min_left_of_one: float = 0.25  # of it, without the largest part; less: it may be that unit (templates-33)
+    max_noise: float = 0.6  # of a spike's energy that may be noise; more: what is left can't be told (templates-33)
+    n_spikes: int = 50  # of a template that are looked at; a limit of time
 
 
 RULES = CollisionRules()
 
 
-@dataclass(frozen=True)
-class Collision:
-    """A unit whose template is the sum of two others', which are seen so many samples after it."""
-
-    unit: int
-    parts: tuple  # of the two other units
-    lags: tuple  # samples
-
-
-def find_collisions(templates, near, rules=RULES):
-    """Find units whose template is the sum of two others', each at its own lag.
+def without_collisions(traces, templates, clusters, rules=RULES):
+    """Leave out templates whose spikes are two or three other spikes at once (templates-33).
 
     Parameters
     ----------
-    templates : SplitHalfTemplates
-    near : (n_units, n_units) bool
-        Units that can be seen in the same place.
+    traces : Traces
+    templates : Templates
+        Cleaned; unit ids are the labels of `clusters`.
+    clusters : Spikes
+        Aligned to the templates.
     rules : CollisionRules
 
     Returns
     -------
-    collisions : list of Collision
+    templates : Templates
     """
-    means, energy = templates.coefficients.mean(axis=1), energies(templates.coefficients)
-    collisions = []
-    for unit in range(len(means)):
-        often = near[unit] & (templates.counts >= rules.min_count_ratio * templates.counts[unit])
-        others = np.flatnonzero(often & (np.arange(len(means)) != unit))
-        if len(others) >= 2:
-            shifted = np.einsum("lkj,ujc->ulkc", templates.shifts, means[others])
-            left_of_one, (parts, lags), left = explain(shifted, means[unit])
-            if left_of_one >= rules.min_left_of_one * energy[unit] and left < rules.max_left_of_sum * energy[unit]:
-                which = tuple(int(others[part]) for part in parts)
-                collisions.append(Collision(unit, which, tuple(-int(templates.lags[lag]) for lag in lags)))
-    return collisions
+    counts, main = count_spikes(templates, clusters), main_channels(templates)
+    near = channels_within(traces.recording, SPLIT_HALF_RULES.max_distance_um)[np.ix_(main, main)]
+    dense, single = templates.get_dense_templates(), np.ones(len(counts), dtype=bool)
+    for index, unit_id in enumerate(templates.unit_ids):
+        others = near[index] & (counts >= rules.min_count_ratio * counts[index])
+        if others.sum() >= 2:
+            channels = np.flatnonzero(templates.sparsity_mask[index])
+            snippets = read_snippets(traces, templates, clusters.sample_index[clusters.label == unit_id], channels, rules)
+            left = left_by_others(snippets, dense[others][:, :, channels], rules.max_parts)
+            noise = templates.num_samples * (traces.noise_levels[channels] ** 2).sum()
+            single[index] = not are_collisions(left, noise, rules)
+    if single.all():
+        return templates
+    logger.info("%d of %d templates are two or three others at once", (~single).sum(), len(single))
+    return templates.select_units(np.asarray(templates.unit_ids)[single])
 
 
-def explain(shifted, target):
-    """Explain a template by one of some others, and by two of them.
+def read_snippets(traces, templates, sample_index, channels, rules=RULES):
+    """Read spikes with a margin of the largest lag, (n_spikes, n_samples + 2 * lag, n_channels) float32; not all of many."""
+    margin = int(round(rules.max_lag_ms * traces.sampling_frequency / 1000))
+    first = sample_index - templates.nbefore - margin
+    length = templates.num_samples + 2 * margin
+    first = np.sort(first[(first >= 0) & (first + length <= traces.n_samples)])
+    drawn = first[np.unique(np.linspace(0, len(first) - 1, min(len(first), rules.n_spikes)).astype("int64"))]
+    snippets = [traces.recording.get_traces(start_frame=int(start), end_frame=int(start) + length) for start in drawn]
+    return np.array([snippet[:, channels] for snippet in snippets]).reshape(len(drawn), length, len(channels))
+
+
+def left_by_others(snippets, others, n_parts):
+    """Take off each snippet the template that explains most of it, at its best lag, again and again.
 
     Parameters
     ----------
-    shifted : (n_units, n_lags, n_components, n_channels) float
-        The others, at each lag.
-    target : (n_components, n_channels) float
+    snippets : (n_spikes, n_samples + 2 * lag, n_channels) float
+    others : (n_templates, n_samples, n_channels) float
+    n_parts : int
 
     Returns
     -------
-    left_of_one : float
-        Energy that the best one leaves.
-    best : (parts, lags)
-        Indices of the best two.
-    left_of_two : float
+    left : (n_parts + 1, n_spikes) float
+        Energy in the middle of each snippet, before the first and after each template.
     """
-    left = ((shifted - target) ** 2).sum(axis=(2, 3))
-    left_of_one, best, left_of_two = left.min(), None, np.inf
-    for first, lag in enumerate(left.argmin(axis=1)):
-        rest = ((shifted - (target - shifted[first, lag])) ** 2).sum(axis=(2, 3))
-        rest[first] = np.inf
-        second, other_lag = np.unravel_index(rest.argmin(), rest.shape)
-        if rest.min() < left_of_two:
-            best, left_of_two = ((first, second), (lag, other_lag)), rest.min()
-    return left_of_one, best, left_of_two
+    n_templates, n_samples, n_channels = others.shape
+    rest, flat, energy = snippets.copy(), others.reshape(n_templates, -1).T, (others**2).sum(axis=(1, 2))
+    n_lags = rest.shape[1] - n_samples + 1
+    middle = slice(n_lags // 2, n_lags // 2 + n_samples)
+    left = [(rest[:, middle] ** 2).sum(axis=(1, 2))]
+    for _ in range(n_parts):
+        products = [rest[:, lag : lag + n_samples].reshape(len(rest), -1) @ flat for lag in range(n_lags)]
+        gain = (2 * np.stack(products, axis=1) - energy).reshape(len(rest), -1)
+        best = gain.argmax(axis=1)
+        for snippet, lag, part, gained in zip(rest, *np.divmod(best, n_templates), gain.max(axis=1), strict=True):
+            if gained > 0:
+                snippet[lag : lag + n_samples] -= others[part]
+        left.append((rest[:, middle] ** 2).sum(axis=(1, 2)))
+    return np.array(left)
 
 
-def give_to_both(units, collisions) -> Spikes:
-    """Give the spikes of collisions to both of their units, each at its lag; their own labels are left empty."""
-    parts = [units.take(~np.isin(units.label, [collision.unit for collision in collisions]))]
-    for collision in collisions:
-        at_once = units.take(units.label == collision.unit)
-        for part, lag in zip(collision.parts, collision.lags, strict=True):
-            parts.append(at_once.moved(lag).relabelled(np.full(len(at_once), part)))
-    return concatenate(*parts)
+def are_collisions(left, noise, rules=RULES):
+    """Decide from what is left of its spikes, (n_parts + 1, n_spikes), whether a template is others at once."""
+    if left.shape[1] == 0 or noise > rules.max_noise * np.median(left[0]):
+        return False
+    share = np.median((left[1:] - noise) / np.maximum(left[0] - noise, noise), axis=1)
+    return bool(share[0] >= rules.min_left_of_one and share[-1] < rules.max_left)

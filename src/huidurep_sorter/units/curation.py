@@ -3,9 +3,7 @@
 import logging
 
 from huidurep_sorter.runtime import NothingFound, stage
-from huidurep_sorter.spikes.spike_trains import censor
 from huidurep_sorter.spikes.spikes import Spikes
-from huidurep_sorter.templates.collisions import find_collisions, give_to_both
 from huidurep_sorter.templates.duplicates import find_duplicated_spikes, find_redundant_units
 from huidurep_sorter.templates.split_half import are_near, estimate_split_half
 from huidurep_sorter.templates.waveforms import average_waveforms, lags_of_peaks, window_samples
@@ -43,7 +41,7 @@ def curate(traces, matched, parameters) -> Spikes:
     if len(units):
         units = drop_rare(units.take(~find_duplicated_spikes(traces, units)))
     if len(units):
-        units = resolve_collisions(traces, merge_units(traces, units))
+        units = merge_units(traces, units)
         units, templates = drop_noise(traces, units, parameters)
     if len(units) and parameters.merge_temporal_splits:
         n_units, units = units.n_units, merge_temporal_splits(traces, units, templates)
@@ -56,17 +54,6 @@ def curate(traces, matched, parameters) -> Spikes:
 def drop_rare(units) -> Spikes:
     """Leave out units of too few spikes to tell what they are."""
     return units.without(units.counts() < acceptance.RULES.min_spikes_of_large)
-
-
-def resolve_collisions(traces, units) -> Spikes:
-    """Give the spikes of units that are two others at once to both of them (templates-32)."""
-    templates = estimate_split_half(traces, units)
-    collisions = find_collisions(templates, are_near(traces, templates))
-    if not collisions:
-        return units
-    logger.info("%d units are two others that fire at once: both get their spikes", len(collisions))
-    units = give_to_both(units, collisions).compact()
-    return censor(units, traces.sampling_frequency).within(traces.n_samples)
 
 
 def drop_noise(traces, units, parameters):
