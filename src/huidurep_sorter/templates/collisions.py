@@ -11,6 +11,7 @@ import numpy as np
 from huidurep_sorter.templates.estimation import count_spikes
 from huidurep_sorter.templates.matching import main_channels
 from huidurep_sorter.templates.split_half import RULES as SPLIT_HALF_RULES
+from huidurep_sorter.templates.waveforms import read_waveforms
 from huidurep_sorter.traces.probe import channels_within
 
 logger = logging.getLogger(__name__)
@@ -51,12 +52,15 @@ def without_collisions(traces, templates, clusters, rules=RULES):
     counts, main = count_spikes(templates, clusters), main_channels(templates)
     near = channels_within(traces.recording, SPLIT_HALF_RULES.max_distance_um)[np.ix_(main, main)]
     dense, single = templates.get_dense_templates(), np.ones(len(counts), dtype=bool)
+    max_lag = int(round(rules.max_lag_ms * traces.sampling_frequency / 1000))
+    n_before, n_after = templates.nbefore + max_lag, templates.nafter + max_lag
     for index, unit_id in enumerate(templates.unit_ids):
         others = near[index] & (counts >= rules.min_count_ratio * counts[index])
         if others.sum() >= 2:
             channels = np.flatnonzero(templates.sparsity_mask[index])
-            snippets = read_snippets(traces, templates, clusters.sample_index[clusters.label == unit_id], channels, rules)
-            left = left_by_others(snippets, dense[others][:, :, channels], rules.max_parts)
+            spikes = clusters.sample_index[clusters.label == unit_id]
+            waveforms = read_waveforms(traces, spikes, n_before, n_after, channels, rules.n_spikes)
+            left = left_by_others(waveforms, dense[others][:, :, channels], rules.max_parts)
             noise = templates.num_samples * (traces.noise_levels[channels] ** 2).sum()
             single[index] = not are_collisions(left, noise, rules)
     if single.all():
@@ -65,33 +69,22 @@ def without_collisions(traces, templates, clusters, rules=RULES):
     return templates.select_units(np.asarray(templates.unit_ids)[single])
 
 
-def read_snippets(traces, templates, sample_index, channels, rules=RULES):
-    """Read spikes with a margin of the largest lag, (n_spikes, n_samples + 2 * lag, n_channels) float32; not all of many."""
-    margin = int(round(rules.max_lag_ms * traces.sampling_frequency / 1000))
-    first = sample_index - templates.nbefore - margin
-    length = templates.num_samples + 2 * margin
-    first = np.sort(first[(first >= 0) & (first + length <= traces.n_samples)])
-    drawn = first[np.unique(np.linspace(0, len(first) - 1, min(len(first), rules.n_spikes)).astype("int64"))]
-    snippets = [traces.recording.get_traces(start_frame=int(start), end_frame=int(start) + length) for start in drawn]
-    return np.array([snippet[:, channels] for snippet in snippets]).reshape(len(drawn), length, len(channels))
-
-
-def left_by_others(snippets, others, n_parts):
-    """Take off each snippet the template that explains most of it, at its best lag, again and again.
+def left_by_others(waveforms, others, n_parts):
+    """Take off each waveform the template that explains most of it, at its best lag, again and again.
 
     Parameters
     ----------
-    snippets : (n_spikes, n_samples + 2 * lag, n_channels) float
+    waveforms : (n_spikes, n_samples + 2 * lag, n_channels) float
     others : (n_templates, n_samples, n_channels) float
     n_parts : int
 
     Returns
     -------
     left : (n_parts + 1, n_spikes) float
-        Energy in the middle of each snippet, before the first and after each template.
+        Energy in the middle of each waveform, before the first and after each template.
     """
     n_templates, n_samples, n_channels = others.shape
-    rest, flat, energy = snippets.copy(), others.reshape(n_templates, -1).T, (others**2).sum(axis=(1, 2))
+    rest, flat, energy = waveforms.copy(), others.reshape(n_templates, -1).T, (others**2).sum(axis=(1, 2))
     n_lags = rest.shape[1] - n_samples + 1
     middle = slice(n_lags // 2, n_lags // 2 + n_samples)
     left = [(rest[:, middle] ** 2).sum(axis=(1, 2))]
@@ -99,9 +92,9 @@ def left_by_others(snippets, others, n_parts):
         products = [rest[:, lag : lag + n_samples].reshape(len(rest), -1) @ flat for lag in range(n_lags)]
         gain = (2 * np.stack(products, axis=1) - energy).reshape(len(rest), -1)
         best = gain.argmax(axis=1)
-        for snippet, lag, part, gained in zip(rest, *np.divmod(best, n_templates), gain.max(axis=1), strict=True):
+        for waveform, lag, part, gained in zip(rest, *np.divmod(best, n_templates), gain.max(axis=1), strict=True):
             if gained > 0:
-                snippet[lag : lag + n_samples] -= others[part]
+                waveform[lag : lag + n_samples] -= others[part]
         left.append((rest[:, middle] ** 2).sum(axis=(1, 2)))
     return np.array(left)
 

@@ -52,6 +52,29 @@ def average_waveforms(traces, spikes, n_units, n_before, n_after, sparsity_mask=
     )
 
 
+def read_waveforms(traces, sample_index, n_before, n_after, channels, n_spikes=None):
+    """Read single spikes, (n_spikes, n_before + n_after, n_channels) float32; none that the recording cuts off.
+
+    Parameters
+    ----------
+    traces : Traces
+    sample_index : (n_spikes,) int64
+    n_before, n_after : int
+        Samples.
+    channels : (n_channels,) int64
+    n_spikes : int, optional
+        At most so many, spread over the recording.
+    """
+    sample_index = np.sort(sample_index[(sample_index >= n_before) & (sample_index + n_after <= traces.n_samples)])
+    if n_spikes is not None and len(sample_index) > n_spikes:
+        sample_index = sample_index[np.linspace(0, len(sample_index) - 1, n_spikes).astype("int64")]
+    waveforms = np.empty((len(sample_index), n_before + n_after, len(channels)), dtype="float32")
+    for waveform, sample in zip(waveforms, sample_index, strict=True):
+        start, stop = int(sample) - n_before, int(sample) + n_after
+        waveform[:] = traces.recording.get_traces(start_frame=start, end_frame=stop)[:, channels]
+    return waveforms
+
+
 def lags_of_peaks(waveforms, n_before, peak_sign="both"):
     """Find the samples from `n_before` to the peak of each waveform, (n_units,) int64: its largest deflection.
 

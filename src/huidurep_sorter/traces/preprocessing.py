@@ -18,6 +18,7 @@ from huidurep_sorter.runtime import stage
 from huidurep_sorter.traces.artefacts import ReducedArtefactsRecording, find_artefacts, find_hum
 from huidurep_sorter.traces.cache import keep_traces
 from huidurep_sorter.traces.channels import leave_out_outside, silence_pops
+from huidurep_sorter.traces.clipping import interpolate_clipped
 from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.periods import (
     SetAside,
@@ -68,6 +69,7 @@ def prepare(recording, parameters):
     if len(silent):
         recording = silence_periods(recording, periods=silent, mode="zeros")  # a filter would spread missing values
     if parameters.apply_preprocessing:
+        recording = interpolate_clipped(recording)
         recording = leave_out_outside(align_sampling(recording), parameters.seed)
         filtered = band_pass(recording, parameters.freq_min, parameters.freq_max)
     else:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from huidurep_sorter.spikes.spike_trains import steady_violation_ratio
+from huidurep_sorter.templates.estimation import RULES as TEMPLATE_RULES
+from huidurep_sorter.templates.split_half import split_half_window
+from huidurep_sorter.templates.waveforms import read_waveforms
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,9 @@ class AcceptanceRules:
     max_violation_ratio_of_faint: float = 0.5  # pairs over a Poisson process (units-13, units-40)
     min_expected_of_sure: float = 10.0  # pairs; so many expected and hardly any there: a neuron for sure (units-47)
     max_violation_ratio_of_sure: float = 0.1  # of those pairs (units-47)
+    rare_n_spikes: int = 100  # spikes; a unit of fewer is one only if they are alike (units-52)
+    max_left_of_rare: float = 0.1  # of its energy, that the mean of its spikes leaves of each (units-52)
+    max_noise_of_rare: float = 1.05  # times as much noise as there is, beside it: background (units-52)
     max_lag_of_redundant_ms: float = 3.0  # ms after a larger unit's spikes: its tail, found again (units-3, units-32)
 
 
@@ -53,6 +59,7 @@ def find_noise(traces, units, templates, parameters):
             violation_ratio=steady_violation_ratio(
                 traces.on_clock_of_signal(train), traces.sampling_frequency, traces.n_samples_with_signal
             ),
+            alike=len(train) >= RULES.rare_n_spikes or are_alike(traces, train),
             min_firing_rate=parameters.min_firing_rate,
             min_norm=parameters.min_template_norm,
         )
@@ -68,6 +75,7 @@ def why_noise(
     duration_s,
     norm,
     violation_ratio,
+    alike,
     min_firing_rate,
     min_norm,
     rules=RULES,
@@ -83,6 +91,8 @@ def why_noise(
         Of its template, in units of noise.
     violation_ratio : float
         As from `spike_trains.steady_violation_ratio`.
+    alike : bool
+        As from `are_alike`.
     min_firing_rate : float
         In Hz.
     min_norm : float
@@ -100,7 +110,27 @@ def why_noise(
         return "small template and few spikes"
     if violation_ratio > rules.max_violation_ratio:
         return "no refractory period"
-    return None
+    return None if alike else "few spikes, unlike one another"
+
+
+def are_alike(traces, train, rules=RULES):
+    """Say whether the few spikes of a unit are as their mean, but for noise; those of pops and steps are not.
+
+    Parameters
+    ----------
+    traces : Traces
+    train : (n_spikes,) int64
+    rules : AcceptanceRules
+    """
+    n_before, n_after = split_half_window(traces.sampling_frequency)
+    waveforms = read_waveforms(traces, train, n_before, n_after, np.arange(len(traces.noise_levels)))
+    if len(waveforms) < 2:
+        return False
+    mean, noise = waveforms.mean(axis=0), (n_before + n_after) * traces.noise_levels**2
+    seen = (mean**2).sum(axis=0) > TEMPLATE_RULES.min_energy_over_noise * noise / len(waveforms)
+    left = ((waveforms - mean)[..., seen] ** 2).sum(axis=(1, 2)) * len(waveforms) / (len(waveforms) - 1)
+    energy = (mean[:, seen] ** 2).sum()
+    return bool(np.median(left) <= rules.max_noise_of_rare * noise[seen].sum() + rules.max_left_of_rare * energy)
 
 
 def least_spikes(norm, min_spikes, rules=RULES):
