@@ -80,6 +80,16 @@ def test_stimulation_costs_little(six):
     assert accuracy.min() > 0.85 and accuracy.mean() > 0.93 and n_false <= 1
 
 
+def test_a_converter_whose_range_is_too_small_costs_little(six):
+    traces, truth = six
+    slow = np.random.default_rng(4).normal(0, 40, (len(traces) // 300 + 2, 16))
+    slow = np.stack(
+        [np.interp(np.arange(len(traces)), 300 * np.arange(len(slow)), values) for values in slow.T], axis=1
+    )
+    accuracy, n_false = score(np.clip(np.round((traces + slow) * 5) / 5, -120, 120), truth)
+    assert accuracy.min() > 0.85 and accuracy.mean() > 0.93 and n_false <= 1
+
+
 def test_hum_and_steps_of_the_baseline_cost_little(six):
     traces, truth = six
     rng, traces = np.random.default_rng(3), traces.copy()
@@ -102,3 +112,13 @@ def test_positive_spikes_are_units_at_their_own_peak():
     traces, truth = planted([(20 + 55 * k, (-1) ** k * (110 + 10 * k), 250) for k in range(6)], 30)
     accuracy, n_false = score(traces, truth)
     assert (accuracy > 0.95).all() and n_false == 0
+
+
+def test_neurons_that_burst_together_are_found_each_by_itself():
+    rng, units = np.random.default_rng(5), []
+    for k in range(6):
+        slots = [rng.choice(60, 10, replace=False) for _ in range(29)]
+        times = np.concatenate([2 * burst + 1 + 0.0033 * slot for burst, slot in enumerate(slots)])
+        units.append((20 + 35 * k, 110 + 12 * k, times + rng.uniform(0, 0.002, len(times))))
+    accuracy, n_false = score(*planted(units, 60))
+    assert accuracy.min() > 0.85 and accuracy.mean() > 0.93 and n_false == 0

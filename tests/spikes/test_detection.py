@@ -9,7 +9,7 @@ from spikeinterface.core.node_pipeline import base_peak_dtype
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.spikes import detection
-from tests.known import FS, noise_with_spikes
+from tests.known import FS, noise_with_spikes, on_four_channels
 
 
 @pytest.mark.parametrize("method", detection.DETECTORS)
@@ -35,6 +35,26 @@ def test_no_peak_at_all_gives_no_prototype_and_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         assert detection.estimate_prototype(traces, SortingParameters(detect_threshold=500.0)) is None
+
+
+def test_spikes_unlike_the_prototype_are_found_all_the_same():
+    traces, wide = noise_with_spikes(n_spikes=600)
+    array, narrow = traces.recording.get_traces().copy(), 800 + np.arange(60) * 9000
+    for time in narrow:
+        array[time, 0] -= 8.0
+    peaks = detection.detect_peaks(on_four_channels(array), SortingParameters())
+    for times, channel in ((wide, 2), (narrow, 0)):
+        found = peaks["sample_index"][peaks["channel_index"] == channel]
+        assert (np.abs(found[:, None] - times).min(axis=0) <= 6).mean() > 0.9
+
+
+def test_only_peaks_that_are_missed_are_added():
+    traces, _ = noise_with_spikes(n_spikes=0)
+    peaks, others = np.zeros(2, dtype=base_peak_dtype), np.zeros(4, dtype=base_peak_dtype)
+    peaks["sample_index"], peaks["channel_index"] = [1000, 5000], [0, 3]
+    others["sample_index"], others["channel_index"] = [1030, 1050, 5000, 9000], [0, 0, 0, 1]
+    both = detection.add_missed(traces, peaks, others, radius_um=50.0)
+    assert sorted(both["sample_index"].tolist()) == [1000, 1050, 5000, 5000, 9000]
 
 
 def many_peaks(n=3000):

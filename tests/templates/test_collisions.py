@@ -1,57 +1,81 @@
-"""A template that is the sum of two others is found, one that is only like one of them is not."""
+"""Templates whose spikes are others at once are left out, and no other."""
 
 import numpy as np
 import pytest
 
-from huidurep_sorter.templates.collisions import Collision, find_collisions, give_to_both
-from huidurep_sorter.templates.split_half import as_split_half
-from tests.known import TEMPLATE, units
+from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.spikes.spikes import Spikes
+from huidurep_sorter.templates.collisions import left_by_others, without_collisions
+from huidurep_sorter.templates.estimation import make_templates
+from tests.known import FS, on_four_channels
+
+SECONDS = 20
 
 
-def templates_of(third, counts=(300, 300, 40)):
-    """Two neurons, on channels 0 and 1, and a third template."""
-    array = np.zeros((3, 2, 60, 4))
-    array[0, :, :, 0], array[0, :, :, 1] = TEMPLATE[0], 0.4 * TEMPLATE[0]
-    array[1, :, :, 1], array[1, :, :, 2] = TEMPLATE[0], 0.5 * TEMPLATE[0]
-    array[2] = third(array)
-    return as_split_half(20 * array, list(counts), max_lag=15)
+def shape(kind):
+    """Waveforms (60, 4) of neurons that nobody could mistake for one another."""
+    time = np.arange(60)
+    centre, width, place = {"a": (24, 3, 0.0), "b": (24, 5, 1.6), "c": (24, 4, 3.0), "other": (24, 9, 0.8)}[kind]
+    wave = -np.exp(-(((time - centre) / width) ** 2)) + 0.4 * np.exp(-(((time - centre - 3 * width) / width) ** 2))
+    return 20 * np.outer(wave, np.exp(-np.abs(np.arange(4) - place)))
 
 
-NEAR = np.ones((3, 3), dtype=bool)
+def recorded(sums, n_of_third=30, seed=0):
+    """Three neurons, and events of several waveforms at once, each (kind, lag, scale): traces and clusters."""
+    rng = np.random.default_rng(seed)
+    array = rng.normal(size=(int(SECONDS * FS), 4))
+    times = np.sort(rng.choice(np.arange(500, len(array) - 500, 200), 900 + n_of_third, replace=False))
+    labels = rng.permutation(np.repeat([0, 1, 2, 3], [300, 300, 300, n_of_third]))
+    parts = [[("a", 0, 1.0)], [("b", 0, 1.0)], [("c", 0, 1.0)], sums]
+    for time, label in zip(times, labels, strict=True):
+        for kind, lag, scale in parts[label]:
+            start = time - 24 + lag + (rng.integers(-2, 3) if len(parts[label]) > 1 else 0)
+            array[start : start + 60] += scale * shape(kind)
+    return on_four_channels(array), Spikes.at(times, np.array([0, 2, 3, 0])[labels], labels)
 
 
-@pytest.mark.parametrize("lag", [0, 6, -9])
-def test_the_sum_of_two_neurons_is_a_collision(lag):
-    templates = templates_of(lambda array: array[0] + np.roll(array[1], lag, axis=1))
-    (collision,) = find_collisions(templates, NEAR)
-    assert collision.unit == 2
-    lags = dict(zip(collision.parts, collision.lags, strict=True))
-    assert abs(lags[0]) <= 1 and abs(lags[1] - lag) <= 1
+def n_templates(sums, **kwargs):
+    traces, clusters = recorded(sums, **kwargs)
+    templates, clusters = make_templates(traces, clusters, SortingParameters())
+    assert len(templates.unit_ids) == 4
+    return len(without_collisions(traces, templates, clusters).unit_ids)
 
 
-def test_what_fires_as_often_as_its_parts_is_none():
-    templates = templates_of(lambda array: array[0] + array[1], counts=(300, 300, 200))
-    assert find_collisions(templates, NEAR) == []
+@pytest.mark.parametrize("lag", [0, 8, -13])
+def test_two_neurons_at_once_make_no_template(lag):
+    assert n_templates([("a", 0, 1.0), ("b", lag, 1.0)]) == 3
 
 
-def test_units_that_are_far_apart_make_none():
-    templates = templates_of(lambda array: array[0] + array[1])
-    assert find_collisions(templates, np.eye(3, dtype=bool)) == []
+def test_nor_do_three():
+    assert n_templates([("a", 0, 1.0), ("b", 6, 1.0), ("c", -7, 1.0)]) == 3
 
 
-@pytest.mark.parametrize("scale", [0.7, 1.0, 1.3])
-def test_a_neuron_that_shrinks_is_none(scale):
-    assert find_collisions(templates_of(lambda array: scale * array[0]), NEAR) == []
+def test_what_fires_as_often_as_its_parts_is_a_neuron():
+    assert n_templates([("a", 0, 1.0), ("b", 6, 1.0)], n_of_third=150) == 4
 
 
-def test_another_neuron_is_none():
-    templates = templates_of(lambda array: 1.5 * np.roll(array[1], 1, axis=2))
-    assert find_collisions(templates, NEAR) == []
+@pytest.mark.parametrize("scale", [0.8, 1.0, 1.3])
+def test_a_neuron_that_was_split_is_left_to_merging(scale):
+    assert n_templates([("a", 0, scale)]) == 4
 
 
-def test_both_units_get_the_spikes_of_their_collision():
-    spikes = units(np.array([1000, 5000]), np.array([3000]), np.array([7000, 9000]))
-    given = give_to_both(spikes, [Collision(2, (0, 1), (0, -5))])
-    assert given.n_units == 2
-    assert sorted(given.sample_index[given.label == 0]) == [1000, 5000, 7000, 9000]
-    assert sorted(given.sample_index[given.label == 1]) == [3000, 6995, 8995]
+def test_another_neuron_stays():
+    assert n_templates([("other", 0, 1.5)]) == 4
+
+
+def test_what_is_left_is_as_a_slow_search_finds():
+    rng = np.random.default_rng(1)
+    others, waveforms = rng.normal(size=(3, 10, 2)), rng.normal(size=(5, 16, 2)) * 2
+    left = left_by_others(waveforms, others, 2)
+    for spike, waveform in enumerate(waveforms):
+        rest = waveform.copy()
+        for step in range(3):
+            assert left[step, spike] == pytest.approx((rest[3:13] ** 2).sum())
+            tries = []
+            for lag in range(7):
+                for other in others:
+                    tried = rest.copy()
+                    tried[lag : lag + 10] -= other
+                    tries.append(tried)
+            best = min(tries, key=lambda tried: (tried**2).sum())
+            rest = best if (best**2).sum() < (rest**2).sum() else rest

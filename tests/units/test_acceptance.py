@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from huidurep_sorter.parameters import SortingParameters
-from huidurep_sorter.units.acceptance import find_noise, is_isolated, why_noise
+from huidurep_sorter.units.acceptance import are_alike, find_noise, is_isolated, why_noise
 from tests.known import DURATION, TEMPLATE, on_four_channels, poisson, split_half, units
 
 GOOD = dict(
@@ -14,6 +14,7 @@ GOOD = dict(
     duration_s=100.0,
     norm=20.0,
     violation_ratio=0.1,
+    alike=True,
     min_firing_rate=0.1,
     min_norm=8.0,
 )
@@ -39,6 +40,7 @@ GOOD = dict(
         (dict(norm=13.0, n_spikes=149), None),
         (dict(violation_ratio=0.91), "no refractory period"),
         (dict(violation_ratio=0.89), None),
+        (dict(alike=False), "unlike one another"),
     ],
 )
 def test_a_unit_is_noise_for_a_reason(change, reason):
@@ -87,3 +89,16 @@ def test_of_a_neuron_a_mixture_and_a_faint_unit_only_the_neuron_is_kept(caplog):
         bad = find_noise(traces, spikes, split_half(array), SortingParameters())
     assert bad.tolist() == [False, True, True]
     assert "no refractory period" in caplog.text and "template too small" in caplog.text
+
+
+@pytest.mark.parametrize(("spread", "alike"), [(0.1, True), (0.8, False)])
+def test_few_spikes_are_a_unit_if_they_are_alike(spread, alike):
+    rng, train = np.random.default_rng(0), np.arange(500, 60_000, 2000)
+    array = rng.normal(size=(60_000, 4))
+    for time in train:
+        array[time - 24 : time - 24 + 60, 1] += 40 * rng.normal(1, spread) * TEMPLATE[0]
+    assert are_alike(on_four_channels(array), train) == alike
+
+
+def test_one_spike_is_like_no_other():
+    assert not are_alike(on_four_channels(np.zeros((60_000, 4))), np.array([30_000]))

@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import CubicHermiteSpline
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from huidurep_sorter.traces.periods import as_runs, find_runs, spread_stretches
@@ -23,12 +24,13 @@ class ClippingRules:
     stretch_s: float = 1.0  # s of such a stretch (traces-26)
     min_run: int = 3  # samples in a row at a channel's extreme value that noise doesn't have (traces-26)
     min_runs: int = 3  # of them; fewer may be chance (traces-26)
-    min_values: int = 32  # that a channel has on its way to a limit; fewer: traces of a few bits (traces-26)
+    min_values: int = 64  # that a channel has; fewer: traces of a few bits, or hardly any signal (traces-26)
     min_deviations: float = 1.0  # of the noise of slopes, that are taken off those of a flank (traces-26)
     max_ms: float = 2.0  # ms that are interpolated; longer ones are no spikes and are left as they are (traces-26)
 
 
 RULES = ClippingRules()
+MAD_OF_NORMAL = 0.6745  # the median of the absolute value of a normal variable
 
 
 def interpolate_clipped(recording):
@@ -52,38 +54,42 @@ def interpolate_clipped(recording):
 
 
 def find_limits(recording, rules=RULES):
-    """Find the values at which channels are cut off, each (n_channels,) float64: lowest, highest; infinite for none.
+    """Find the values at which channels are cut off: their extremes, if samples in a row have them, again and again.
 
-    A channel's extreme value is such a limit if samples in a row have it, again and again.
+    Returns
+    -------
+    lowest, highest : (n_channels,) float64
+        Infinite for none.
+    noise : (n_channels,) float64
+        Of the slope from sample to sample, what is taken off that of a flank.
     """
-    stretches = []
+    n_max, found = max_samples(recording, rules), {1: [], -1: []}
+    slopes = []
     length = int(rules.stretch_s * recording.sampling_frequency)
     for segment in range(recording.get_num_segments()):
         for start, stop in as_runs(spread_stretches(recording.get_num_samples(segment), length, rules.n_stretches)):
-            traces = recording.get_traces(segment_index=segment, start_frame=start, end_frame=stop)
-            stretches.append(traces.astype("float64"))
-    highest = [
-        _find_limit([stretch[:, channel] for stretch in stretches], recording, rules)
-        for channel in range(recording.get_num_channels())
-    ]
-    lowest = [
-        -_find_limit([-stretch[:, channel] for stretch in stretches], recording, rules)
-        for channel in range(recording.get_num_channels())
-    ]
-    slopes = np.concatenate([stretch[2:] - stretch[:-2] for stretch in stretches]) / 2
-    noise = rules.min_deviations * np.median(np.abs(slopes), axis=0) / 0.6745
-    return np.array(lowest), np.array(highest), noise
+            traces = recording.get_traces(segment_index=segment, start_frame=start, end_frame=stop).astype("float64")
+            for sign in found:
+                found[sign].append([describe_extreme(values, n_max, rules) for values in sign * traces.T])
+            slopes.append(np.median(np.abs(traces[2:] - traces[:-2]), axis=0) / 2)
+    noise = rules.min_deviations * np.median(slopes, axis=0) / MAD_OF_NORMAL
+    return -as_limits(np.array(found[-1]), rules), as_limits(np.array(found[1]), rules), noise
 
 
-def _find_limit(stretches, recording, rules):
-    """Find the highest value of a channel if it is a limit, else infinity; from stretches (n_samples,)."""
-    highest = max(stretch.max() for stretch in stretches)
-    lengths = np.concatenate([np.diff(find_runs(stretch >= highest), axis=1)[:, 0] for stretch in stretches])
-    clipped = (lengths >= rules.min_run) & (lengths <= max_samples(recording, rules))
-    if clipped.sum() < rules.min_runs:
-        return np.inf
-    values = np.concatenate(stretches)
-    return highest if np.unique(values[values >= np.median(values)]).size >= rules.min_values else np.inf
+def describe_extreme(values, n_max, rules=RULES):
+    """Give the highest value of a channel, how many runs of samples have it, and how many values lie below it."""
+    highest = values.max()
+    lengths = np.diff(find_runs(values >= highest), axis=1)
+    n_runs = ((lengths >= rules.min_run) & (lengths <= n_max)).sum()
+    return highest, n_runs, np.unique(values).size if n_runs else 0
+
+
+def as_limits(extremes, rules=RULES):
+    """Decide from the extremes of stretches, (n_stretches, n_channels, 3), which are limits; infinite for none."""
+    highest = extremes[..., 0].max(axis=0)
+    n_runs = (extremes[..., 1] * (extremes[..., 0] == highest)).sum(axis=0)
+    is_limit = (n_runs >= rules.min_runs) & (extremes[..., 2].max(axis=0) >= rules.min_values)
+    return np.where(is_limit, highest, np.inf)
 
 
 def max_samples(recording, rules=RULES):
@@ -139,18 +145,15 @@ def interpolate_over(values, limit, n_max, noise):
     values : (n_samples,) float
     limit : float
     n_max : int
-        Longer runs are left as they are, and so are runs within two samples of the ends.
+        Longer runs are left as they are, and so are runs within three samples of the ends.
+    noise : float
+        Flanks that rise by less each sample are flat.
     """
+    known = values.copy()  # what was interpolated already is no flank
     for start, stop in find_runs(values >= limit):
         if stop - start > n_max or start < 3 or stop > len(values) - 3:
             continue
-        before, after = values[start - 1], values[stop]
-        length = stop - start + 1
-        rise = max((before - values[start - 3]) / 2 - noise, 0) * length
-        fall = max((after - values[stop + 2]) / 2 - noise, 0) * length
-        t = np.arange(1, length) / length
-        # the cubic through both flanks, with their slopes (Hermite's form)
-        cubic = (
-            (1 + 2 * t) * (1 - t) ** 2 * before + t**2 * (3 - 2 * t) * after + t * (1 - t) * ((1 - t) * rise + t * fall)
-        )
-        values[start:stop] = np.maximum(cubic, limit)
+        rise = max((known[start - 1] - known[start - 3]) / 2 - noise, 0)
+        fall = max((known[stop] - known[stop + 2]) / 2 - noise, 0)
+        flanks = CubicHermiteSpline([start - 1, stop], known[[start - 1, stop]], [rise, -fall])
+        values[start:stop] = np.maximum(flanks(np.arange(start, stop)), limit)
