@@ -25,12 +25,11 @@ class ClippingRules:
     min_run: int = 3  # samples in a row at a channel's extreme value that noise doesn't have (traces-26)
     min_runs: int = 3  # of them; fewer may be chance (traces-26)
     min_values: int = 64  # that a channel has; fewer: traces of a few bits, or hardly any signal (traces-26)
-    min_deviations: float = 1.0  # of the noise of slopes, that are taken off those of a flank (traces-26)
+    flat: float = 1.5  # times the median slope of a channel, which is noise, is taken off that of a flank (traces-26)
     max_ms: float = 2.0  # ms that are interpolated; longer ones are no spikes and are left as they are (traces-26)
 
 
 RULES = ClippingRules()
-MAD_OF_NORMAL = 0.6745  # the median of the absolute value of a normal variable
 
 
 def interpolate_clipped(recording):
@@ -72,7 +71,7 @@ def find_limits(recording, rules=RULES):
             for sign in found:
                 found[sign].append([describe_extreme(values, n_max, rules) for values in sign * traces.T])
             slopes.append(np.median(np.abs(traces[2:] - traces[:-2]), axis=0) / 2)
-    noise = rules.min_deviations * np.median(slopes, axis=0) / MAD_OF_NORMAL
+    noise = rules.flat * np.median(slopes, axis=0)
     return -as_limits(np.array(found[-1]), rules), as_limits(np.array(found[1]), rules), noise
 
 
