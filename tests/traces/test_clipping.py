@@ -13,10 +13,10 @@ FS, N, LIMIT = 30000.0, 90_000, 600
 
 
 def traces_of(sign=-1, seed=0):
-    """Spikes of one size on a slow potential, on the first of two channels, in units of the converter."""
+    """Spikes of one size on a slow potential, on the first of four channels, in units of the converter."""
     rng = np.random.default_rng(seed)
-    slow = 300 * np.sin(np.arange(N) / 4000)[:, None] + np.zeros(2)
-    traces = slow + rng.normal(0, 10, (N, 2))
+    slow = 300 * np.sin(np.arange(N) / 4000)[:, None] + np.zeros(4)
+    traces = slow + rng.normal(0, 10, (N, 4))
     for time in range(500, N - 500, 700):
         traces[time - 40 : time + 41, 0] += sign * 1000 * np.exp(-((np.arange(-40, 41) / 8.0) ** 2))
     return traces
@@ -29,9 +29,9 @@ def recording_of(*segments, dtype="int16"):
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_limits_are_found_where_they_are(sign, caplog):
     traces = traces_of(sign)
-    lowest, highest, _ = find_limits(recording_of(np.clip(traces, -LIMIT, LIMIT)))
+    lowest, highest, *_ = find_limits(recording_of(np.clip(traces, -LIMIT, LIMIT)))
     assert (lowest[0], highest[0]) == ((-LIMIT, np.inf) if sign < 0 else (-np.inf, LIMIT))
-    assert np.isinf([lowest[1], highest[1]]).all()
+    assert np.isinf([lowest[1:], highest[1:]]).all()
     with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
         interpolate_clipped(recording_of(np.clip(traces, -LIMIT, LIMIT)))
     assert "1 channels reach the limits" in caplog.text
@@ -89,5 +89,11 @@ def test_what_is_too_long_for_a_spike_is_left_as_it_is():
 def test_a_flat_flank_is_not_continued():
     values = np.full(40, 5.0)
     values[10:20] = 8.0
-    clipping.interpolate_over(values, 8.0, n_max=30, noise=2.0)
+    clipping.interpolate_over(values, 8.0, 11.0, n_max=30, noise=2.0)
     assert (values[10:20] == 8.0).all()
+
+
+def test_a_steep_flank_leads_no_farther_than_it_may():
+    values = np.concatenate([np.linspace(0, 7, 4), np.full(30, 8.0), np.linspace(7, 0, 4)])
+    clipping.interpolate_over(values, 8.0, 11.0, n_max=30, noise=0.0)
+    assert values.max() == 11.0

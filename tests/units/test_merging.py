@@ -17,17 +17,21 @@ REFRACTORY_MS = 3.0
         # templates hardly differ: one, unless the trains clearly ignore each other
         (0.29, 0.59, 100.0, 500, 500, True),
         (0.29, 0.61, 100.0, 500, 500, False),
-        (0.29, 1.00, 5.9, 500, 500, True),  # too few pairs are expected to say so
+        (0.29, 1.00, 1.9, 500, 500, True),  # too few pairs to say so
+        (0.29, 1.00, 2.0, 500, 500, False),
         # templates differ more: only if a refractory period shows
         (0.31, 0.34, 100.0, 500, 500, True),
         (0.31, 0.36, 100.0, 500, 500, False),
         (0.49, 0.00, 6.0, 500, 500, True),
-        (0.39, 1.00, 5.9, 500, 500, True),  # too few pairs, and alike enough
+        (0.39, 1.00, 1.9, 500, 500, True),  # too few pairs, and alike enough
+        (0.39, 0.59, 5.9, 500, 500, True),
+        (0.39, 0.60, 5.9, 500, 500, False),  # three or four, and as many as chance explains
         # too few pairs to show it: a hint, or a minor unit
         (0.49, 0.00, 1.0, 500, 500, True),
         (0.49, 0.00, 0.9, 500, 500, False),
         (0.49, 0.20, 5.9, 500, 500, False),
-        (0.49, 1.00, 5.9, 99, 500, True),
+        (0.49, 1.00, 1.9, 99, 500, True),
+        (0.49, 1.00, 5.9, 99, 500, False),
         (0.49, 1.00, 5.9, 100, 500, False),
         # a minor unit does not count against pairs that are there
         (0.49, 1.00, 6.0, 99, 500, False),

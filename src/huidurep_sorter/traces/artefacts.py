@@ -36,6 +36,7 @@ class ArtefactRules:
     min_share_beyond_reach: float = 0.2  # of channels, from the probe's middle; fewer: a small probe (traces-21)
     min_level_of_noise: float = 6.0  # of what isn't common, or on a small probe, where spikes are louder (traces-21)
     times_dense_spikes: float = 4.0  # on a small probe, times the level that one bin in 20 exceeds (traces-25)
+    max_level_of_spikes: float = 16.0  # on a small probe, the densest spikes; more is no spike (traces-27)
     min_share_of_artefact: float = 0.4  # of a channel's energy that is common; less: neurons that burst (traces-21)
     quantile_of_share: float = 0.25  # of the channels that may have less in common (traces-21)
     min_share_of_hum: float = 0.3  # of a channel's energy that is common all the time; more: hum (traces-23)
@@ -43,6 +44,7 @@ class ArtefactRules:
 
 
 RULES = ArtefactRules()
+TINY = np.finfo("float32").tiny  # against division by zero, in traces of any unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,8 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
 
 def least_on_small_probe(relative):
     """Give the level from which a bin is an artefact where every channel sees every spike, and spikes may overlap."""
-    return max(RULES.min_level_of_noise, RULES.times_dense_spikes * np.nanpercentile(relative, 95))
+    of_dense_spikes = RULES.times_dense_spikes * np.nanpercentile(relative, 95)
+    return np.clip(of_dense_spikes, RULES.min_level_of_noise, RULES.max_level_of_spikes)
 
 
 def find_too_loud(recording, noise_levels, piece, max_levels, small):
@@ -214,9 +217,9 @@ def estimate_gains(recording, noise_levels, periods):
         traces, gain = recording.get_traces(start_frame=start, end_frame=stop), np.asarray(noise_levels)
         for _ in range(2):
             common = common_signal(traces, gain)
-            gain = traces.T @ common / max(common @ common, 1e-12)
+            gain = traces.T @ common / max(common @ common, TINY)
         gains[index] = gain
-        share = gain**2 * (common @ common) / np.maximum((traces**2).sum(axis=0), 1e-12)
+        share = gain**2 * (common @ common) / np.maximum((traces**2).sum(axis=0), TINY)
         shares[index] = np.quantile(share, RULES.quantile_of_share)
     return gains, shares
 

@@ -44,12 +44,13 @@ def interpolate_clipped(recording):
     -------
     recording : BaseRecording
     """
-    lowest, highest, noise = find_limits(recording)
+    limits = find_limits(recording)
+    lowest, highest, *_ = limits
     clipped = np.isfinite(lowest) | np.isfinite(highest)
     if not clipped.any():
         return recording
     logger.info("%d channels reach the limits of their converter: what they cut off is interpolated", clipped.sum())
-    return InterpolatedRecording(recording, lowest, highest, noise)
+    return InterpolatedRecording(recording, limits)
 
 
 def find_limits(recording, rules=RULES):
@@ -61,18 +62,22 @@ def find_limits(recording, rules=RULES):
         Infinite for none.
     noise : (n_channels,) float64
         Of the slope from sample to sample, what is taken off that of a flank.
+    middle : (n_channels,) float64
+        Of the values.
     """
     n_max, found = max_samples(recording, rules), {1: [], -1: []}
-    slopes = []
+    slopes, middles = [], []
     length = int(rules.stretch_s * recording.sampling_frequency)
     for segment in range(recording.get_num_segments()):
         for start, stop in as_runs(spread_stretches(recording.get_num_samples(segment), length, rules.n_stretches)):
             traces = recording.get_traces(segment_index=segment, start_frame=start, end_frame=stop).astype("float64")
             for sign in found:
                 found[sign].append([describe_extreme(values, n_max, rules) for values in sign * traces.T])
+            middles.append(np.median(traces, axis=0))
             slopes.append(np.median(np.abs(traces[2:] - traces[:-2]), axis=0) / 2)
     noise = rules.flat * np.median(slopes, axis=0)
-    return -as_limits(np.array(found[-1]), rules), as_limits(np.array(found[1]), rules), noise
+    lowest, highest = -as_limits(np.array(found[-1]), rules), as_limits(np.array(found[1]), rules)
+    return lowest, highest, noise, np.median(middles, axis=0)
 
 
 def describe_extreme(values, n_max, rules=RULES):
@@ -102,47 +107,47 @@ class InterpolatedRecording(BasePreprocessor):
     Parameters
     ----------
     recording : BaseRecording
-    lowest, highest : (n_channels,) float
-        Limits of each channel; infinite for none.
+    limits : tuple of (n_channels,) float
+        As from `find_limits`.
     """
 
-    def __init__(self, recording, lowest, highest, noise):
+    def __init__(self, recording, limits):
         super().__init__(recording, dtype="float32")
         for segment in recording.segments:
-            self.add_recording_segment(InterpolatedSegment(segment, lowest, highest, noise, max_samples(recording)))
+            self.add_recording_segment(InterpolatedSegment(segment, limits, max_samples(recording)))
         self._serializability["json"] = False
-        self._kwargs = dict(recording=recording, lowest=lowest, highest=highest, noise=noise)
+        self._kwargs = dict(recording=recording, limits=limits)
 
 
 class InterpolatedSegment(BasePreprocessorSegment):
     """See `InterpolatedRecording`; `n_max` samples in a row are interpolated at most."""
 
-    def __init__(self, parent, lowest, highest, noise, n_max):
+    def __init__(self, parent, limits, n_max):
         super().__init__(parent)
-        self.lowest, self.highest, self.noise, self.n_max = lowest, highest, noise, n_max
+        self.limits, self.n_max = np.column_stack(limits), n_max
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """Read with a margin, so that the result does not depend on where a chunk begins."""
         margin = self.n_max + 3
         first, last = max(start_frame - margin, 0), min(end_frame + margin, self.get_num_samples())
         traces = self.parent_recording_segment.get_traces(first, last, channel_indices).astype("float32")
-        for values, lowest, highest, noise in zip(
-            traces.T, *(of_all[channel_indices] for of_all in (self.lowest, self.highest, self.noise)), strict=True
-        ):
-            interpolate_over(values, highest, self.n_max, noise)
-            np.negative(values, out=values)
-            interpolate_over(values, -lowest, self.n_max, noise)
-            np.negative(values, out=values)
+        for values, (lowest, highest, noise, middle) in zip(traces.T, self.limits[channel_indices], strict=True):
+            interpolate_over(values, highest, 2 * highest - middle, self.n_max, noise)
+            if np.isfinite(lowest):
+                mirrored = -1 * values  # not np.negative in place: on four channels numpy 2.4 mixes them up
+                interpolate_over(mirrored, -lowest, middle - 2 * lowest, self.n_max, noise)
+                values[:] = -1 * mirrored
         return traces[start_frame - first : end_frame - first]
 
 
-def interpolate_over(values, limit, n_max, noise):
+def interpolate_over(values, limit, highest, n_max, noise):
     """Interpolate runs of values at a limit, in place, by the cubic that continues the flanks; never below the limit.
 
     Parameters
     ----------
     values : (n_samples,) float
-    limit : float
+    limit, highest : float
+        At which values are cut off, and what they may reach: as far again from the middle.
     n_max : int
         Longer runs are left as they are, and so are runs within three samples of the ends.
     noise : float
@@ -155,4 +160,4 @@ def interpolate_over(values, limit, n_max, noise):
         rise = max((known[start - 1] - known[start - 3]) / 2 - noise, 0)
         fall = max((known[stop] - known[stop + 2]) / 2 - noise, 0)
         flanks = CubicHermiteSpline([start - 1, stop], known[[start - 1, stop]], [rise, -fall])
-        values[start:stop] = np.maximum(flanks(np.arange(start, stop)), limit)
+        values[start:stop] = np.clip(flanks(np.arange(start, stop)), limit, highest)

@@ -25,6 +25,7 @@ class MergeRules:
     max_pair_ratio_of_alike: float = 0.6  # units whose templates hardly differ (units-17, units-35)
     min_expected_pairs: float = 6.0  # pairs; fewer can't decide by their ratio (units-28, units-36)
     min_expected_pairs_of_hint: float = 1.0  # pairs; not one of so many seen hints at one neuron (units-28, units-36)
+    min_pairs_of_two: float = 2.0  # pairs, as many as chance explains: two neurons, however few spikes (units-54)
     minor_ratio: float = 5.0  # so many times fewer spikes: a minor unit, little is lost by it (units-5, units-36)
 
 
@@ -60,7 +61,8 @@ def is_one_neuron(difference, pair_ratio, expected_pairs, n_spikes_of_smaller, n
 
     If their templates hardly differ, they are unless their spikes clearly ignore each other. If their templates differ
     more, they are only if a common refractory period shows. If there are too few spikes to show it, it is enough that
-    templates hardly differ, that none of some expected pairs is there, or that one unit is minor.
+    templates hardly differ, that none of some expected pairs is there, or that one unit is minor; but where two or more
+    pairs are there, as many as chance explains, they are two.
 
     Parameters
     ----------
@@ -80,6 +82,8 @@ def is_one_neuron(difference, pair_ratio, expected_pairs, n_spikes_of_smaller, n
     is_alike = difference < rules.max_difference_of_alike
     if expected_pairs >= rules.min_expected_pairs:
         return pair_ratio < (rules.max_pair_ratio_of_alike if is_alike else rules.max_pair_ratio)
+    if pair_ratio * expected_pairs >= rules.min_pairs_of_two and pair_ratio >= rules.max_pair_ratio_of_alike:
+        return False
     is_minor = rules.minor_ratio * n_spikes_of_smaller < n_spikes_of_larger
     is_hint = expected_pairs >= rules.min_expected_pairs_of_hint and pair_ratio == 0
     return bool(difference < rules.max_difference_without_evidence or is_minor or is_hint)
