@@ -179,3 +179,12 @@ def test_prepared_traces_have_unit_noise_within_an_artefact(remove_artifacts, ca
     inside, outside = (prepared.get_traces(start_frame=a, end_frame=a + 2400).std() for a in (START + 300, 50_000))
     assert ("1 artefacts are set aside" in caplog.text) == remove_artifacts == (len(set_aside.all()) == 1)
     assert (inside < 1.2 * outside) == remove_artifacts
+
+
+def test_two_large_spikes_that_reach_far_are_none():
+    traces, wave = noise(), -np.exp(-((np.arange(-15, 16) / 4.0) ** 2))
+    for time in range(5000, N - 5000, 9000):
+        for lag, depth in ((0, 150.0), (60, 250.0)):
+            size = 500 / (1 + ((np.array(LINEAR)[:, 1] - depth) / 60) ** 2)
+            traces[time + lag - 15 : time + lag + 16] += wave[:, None] * size
+    assert len(find(traces).all()) == 0

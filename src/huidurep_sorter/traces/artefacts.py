@@ -30,6 +30,8 @@ class ArtefactRules:
     baseline_s: float = 10.0  # s over which the usual level is a median; noise that changes does so slowly (traces-21)
     n_baselines: int = 3  # such stretches, over which it is a median again (traces-21)
     min_level: float = 2.0  # an artefact is so loud somewhere (traces-21)
+    max_brief_bins: int = 2  # a large spike and a neighbour's are as long as that (traces-28)
+    min_level_of_brief: float = 4.0  # of what is no longer; they reach 3.1 (traces-28)
     min_level_of_edge: float = 1.3  # and lasts as long as it is so loud (traces-21)
     max_level_left: float = 2.0  # what may be left of it when the common signal is off (traces-21)
     spike_reach_um: float = 75.0  # um from its neuron, beyond which a spike is hardly seen (traces-21)
@@ -163,7 +165,9 @@ def find_loud(relative, min_level):
     A bin on each side belongs to a run: what begins or ends within it doesn't make it loud.
     """
     runs = find_runs(relative > RULES.min_level_of_edge)
-    loud = [relative[first:last].max() > min_level for first, last in runs]
+    brief = np.diff(runs, axis=1)[:, 0] <= RULES.max_brief_bins
+    least = np.where(brief, max(min_level, RULES.min_level_of_brief), min_level)
+    loud = [relative[first:last].max() > level for (first, last), level in zip(runs, least, strict=True)]
     return np.clip(merge_runs(runs[np.array(loud, dtype=bool)] + [-1, 1]), 0, len(relative))
 
 
