@@ -48,6 +48,15 @@ def test_spikes_unlike_the_prototype_are_found_all_the_same():
         assert (np.abs(found[:, None] - times).min(axis=0) <= 6).mean() > 0.9
 
 
+def test_a_channel_that_is_silent_most_of_the_time_does_no_harm():
+    traces, times = noise_with_spikes()
+    array = traces.recording.get_traces().copy()
+    array[: int(0.9 * len(array)), 0] = 0
+    peaks = detection.detect_peaks(on_four_channels(array), SortingParameters())
+    found = peaks["sample_index"][peaks["channel_index"] == 2]
+    assert (np.abs(found[:, None] - times).min(axis=0) <= 6).mean() > 0.99
+
+
 def test_only_peaks_that_are_missed_are_added():
     traces, _ = noise_with_spikes(n_spikes=0)
     peaks, others = np.zeros(2, dtype=base_peak_dtype), np.zeros(4, dtype=base_peak_dtype)

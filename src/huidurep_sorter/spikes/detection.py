@@ -51,8 +51,13 @@ def detect_by_matched_filter(traces, parameters):
         ms_before=RULES.ms_before_prototype,
         random_chunk_kwargs=dict(num_chunks_per_segment=RULES.n_chunks_of_noise, seed=parameters.seed),
     )
-    filtered = _detect(traces, "matched_filtering", parameters, kwargs)
-    return add_missed(traces, filtered, detect_by_threshold(traces, parameters), parameters.detection_radius_um)
+    over_threshold = detect_by_threshold(traces, parameters)
+    try:
+        filtered = _detect(traces, "matched_filtering", parameters, kwargs)
+    except ZeroDivisionError:  # by SpikeInterface's threshold, which is 0 where most of a channel was silenced
+        logger.info("a channel is silent most of the time: detecting by threshold instead of the matched filter")
+        return over_threshold
+    return add_missed(traces, filtered, over_threshold, parameters.detection_radius_um)
 
 
 def add_missed(traces, peaks, others, radius_um):
