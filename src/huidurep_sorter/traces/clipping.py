@@ -8,7 +8,6 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from huidurep_sorter.traces.periods import as_runs, find_runs, spread_stretches
@@ -153,11 +152,16 @@ def interpolate_over(values, limit, highest, n_max, noise):
     noise : float
         Flanks that rise by less each sample are flat.
     """
-    known = values.copy()  # what was interpolated already is no flank
-    for start, stop in find_runs(values >= limit):
-        if stop - start > n_max or start < 3 or stop > len(values) - 3:
-            continue
-        rise = max((known[start - 1] - known[start - 3]) / 2 - noise, 0)
-        fall = max((known[stop] - known[stop + 2]) / 2 - noise, 0)
-        flanks = CubicHermiteSpline([start - 1, stop], known[[start - 1, stop]], [rise, -fall])
-        values[start:stop] = np.clip(flanks(np.arange(start, stop)), limit, highest)
+    runs = find_runs(values >= limit)
+    n = np.diff(runs, axis=1)[:, 0]
+    inside = (n <= n_max) & (runs[:, 0] >= 3) & (runs[:, 1] <= len(values) - 3)
+    (start, stop), n = runs[inside].T, n[inside]
+    before, after = values[start - 1], values[stop]
+    rise = np.maximum((before - values[start - 3]) / 2 - noise, 0) * (n + 1)
+    fall = np.maximum((after - values[stop + 2]) / 2 - noise, 0) * (n + 1)
+    step = 1 + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)  # from the last sample before each run
+    t = step / np.repeat(n + 1, n)
+    before, after, rise, fall, first = (np.repeat(each, n) for each in (before, after, rise, fall, start - 1))
+    cubic = (1 + 2 * t) * (1 - t) ** 2 * before + t**2 * (3 - 2 * t) * after  # Hermite's form
+    cubic += t * (1 - t) * ((1 - t) * rise + t * fall)
+    values[first + step] = np.clip(cubic, limit, highest)
