@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from scipy.interpolate import CubicHermiteSpline
 from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.traces import clipping
@@ -97,3 +98,18 @@ def test_a_steep_flank_leads_no_farther_than_it_may():
     values = np.concatenate([np.linspace(0, 7, 4), np.full(30, 8.0), np.linspace(7, 0, 4)])
     clipping.interpolate_over(values, 8.0, 11.0, n_max=30, noise=0.0)
     assert values.max() == 11.0
+
+
+def test_runs_are_interpolated_as_by_a_spline_for_each():
+    values = np.clip(traces_of(1)[:3000, 0], -np.inf, 600.0)
+    found, noise = values.copy(), 2.0
+    clipping.interpolate_over(found, 600.0, 1200.0, n_max=60, noise=noise)
+    edges = np.flatnonzero(np.diff(np.r_[False, values >= 600.0, False].astype(int))).reshape(-1, 2)
+    expected = values.copy()
+    for start, stop in edges:
+        rise = max((values[start - 1] - values[start - 3]) / 2 - noise, 0)
+        fall = max((values[stop] - values[stop + 2]) / 2 - noise, 0)
+        spline = CubicHermiteSpline([start - 1, stop], values[[start - 1, stop]], [rise, -fall])
+        expected[start:stop] = np.clip(spline(np.arange(start, stop)), 600.0, 1200.0)
+    assert len(edges) >= 3 and (expected > 610.0).any()
+    np.testing.assert_allclose(found, expected)

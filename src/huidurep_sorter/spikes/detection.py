@@ -12,7 +12,7 @@ from spikeinterface.sortingcomponents import peak_detection, peak_selection
 from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
 
 from huidurep_sorter.runtime import NothingFound, keep_compiled, stage
-from huidurep_sorter.spikes.spike_trains import lags_to_nearest
+from huidurep_sorter.spikes.spike_trains import are_coincident
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.traces.periods import are_within
 from huidurep_sorter.traces.probe import channels_within
@@ -83,8 +83,7 @@ def add_missed(traces, peaks, others, radius_um):
     for channel in np.unique(others["channel_index"]):
         found = np.sort(peaks["sample_index"][near[channel, peaks["channel_index"]]])
         on_channel = np.flatnonzero(others["channel_index"] == channel)
-        lags = lags_to_nearest(others["sample_index"][on_channel], found)
-        missed[on_channel] = np.abs(lags).min(axis=1) > reach
+        missed[on_channel] = ~are_coincident(others["sample_index"][on_channel], found, reach)
     common = list(others.dtype.names)
     return np.concatenate([peaks[common].astype(others.dtype), others[missed]])
 

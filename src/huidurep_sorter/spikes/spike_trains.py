@@ -130,6 +130,11 @@ def lags_to_nearest(times, train):
     return np.column_stack([train[after - 1], train[after]]) - times[:, None]
 
 
+def are_coincident(times, train, reach):
+    """Say which times have a spike of a train within so many samples, (n_times,) bool."""
+    return np.abs(lags_to_nearest(times, train)).min(axis=1) <= reach
+
+
 def count_presence(spikes, sampling_frequency, n_samples, rules=TRAIN_RULES):
     """Count the spikes of each unit in each stretch of `presence_bin_s`, (n_units, n_bins) int64."""
     bin_size = rules.presence_bin_s * sampling_frequency

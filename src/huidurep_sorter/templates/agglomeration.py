@@ -10,9 +10,7 @@ import numpy as np
 
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.spikes.spikes import Spikes
-from huidurep_sorter.templates.split_half import RULES as SPLIT_HALF_RULES
-from huidurep_sorter.templates.split_half import are_near, compare, energies, estimate_split_half
-from huidurep_sorter.traces.probe import channels_within
+from huidurep_sorter.templates.split_half import are_near, channels_in_reach, compare, energies, estimate_split_half
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +51,7 @@ def merge_clusters(traces, clusters, max_difference) -> Spikes:
 
 def has_few_channels(traces):
     """Say whether templates are seen on few channels, as on tetrodes."""
-    n_seen = channels_within(traces.recording, SPLIT_HALF_RULES.max_distance_um).sum(axis=1)
-    return np.median(n_seen) <= RULES.few_channels
+    return np.median(channels_in_reach(traces).sum(axis=1)) <= RULES.few_channels
 
 
 def unite_spikes(spikes, groups, shifts) -> Spikes:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huidurep_sorter.templates.estimation import count_spikes
+from huidurep_sorter.templates.estimation import count_spikes, noise_energy
 from huidurep_sorter.templates.matching import main_channels
-from huidurep_sorter.templates.split_half import RULES as SPLIT_HALF_RULES
+from huidurep_sorter.templates.split_half import channels_in_reach
 from huidurep_sorter.templates.waveforms import read_waveforms
-from huidurep_sorter.traces.probe import channels_within
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,8 @@ def without_collisions(traces, templates, clusters, rules=RULES):
     templates : Templates
     """
     counts, main = count_spikes(templates, clusters), main_channels(templates)
-    near = channels_within(traces.recording, SPLIT_HALF_RULES.max_distance_um)[np.ix_(main, main)]
+    near = channels_in_reach(traces)[np.ix_(main, main)]
+    noise = noise_energy(traces, templates.num_samples, 1)
     dense, single = templates.get_dense_templates(), np.ones(len(counts), dtype=bool)
     max_lag = int(round(rules.max_lag_ms * traces.sampling_frequency / 1000))
     n_before, n_after = templates.nbefore + max_lag, templates.nafter + max_lag
@@ -61,8 +61,7 @@ def without_collisions(traces, templates, clusters, rules=RULES):
             spikes = clusters.sample_index[clusters.label == unit_id]
             waveforms = read_waveforms(traces, spikes, n_before, n_after, channels, rules.n_spikes)
             left = left_by_others(waveforms, dense[others][:, :, channels], rules.max_parts)
-            noise = templates.num_samples * (traces.noise_levels[channels] ** 2).sum()
-            single[index] = not are_collisions(left, noise, rules)
+            single[index] = not are_collisions(left, noise[channels].sum(), rules)
     if single.all():
         return templates
     logger.info("%d of %d templates are two or three others at once", (~single).sum(), len(single))

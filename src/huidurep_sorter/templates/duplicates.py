@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huidurep_sorter.spikes.spike_trains import lags_to_nearest
+from huidurep_sorter.spikes.spike_trains import are_coincident, lags_to_nearest
 from huidurep_sorter.templates.split_half import are_near, estimate_split_half
 
 
@@ -103,11 +103,6 @@ def find_residual_spikes(spikes, sampling_frequency, size, near, rules=RULES):
         residual[spikes.label == small] = marked
         trains[small] = train[~marked]
     return residual
-
-
-def are_coincident(train, other, reach):
-    """Say which spikes of a train have one of another within so many samples, (n_spikes,) bool."""
-    return np.abs(lags_to_nearest(train, other)).min(axis=1) <= reach
 
 
 def expected_coincidences(train, other, reach, rules=RULES):

@@ -123,7 +123,7 @@ def clean(traces, templates, n_spikes, parameters) -> Templates:
         If no template is left.
     """
     energy = (templates.get_dense_templates() ** 2).sum(axis=1)
-    mask = energy > RULES.min_energy_over_noise * noise_energy(traces, templates, n_spikes)
+    mask = energy > RULES.min_energy_over_noise * noise_energy(traces, templates.num_samples, n_spikes)
     mask[np.arange(len(mask)), energy.argmax(axis=1)] = True
     sparsity = ChannelSparsity(mask & templates.sparsity_mask, templates.unit_ids, templates.channel_ids)
     cleaned = clean_templates(
@@ -145,12 +145,21 @@ def are_clear(traces, templates, n_spikes, parameters):
 
     What a rare unit lacks in spikes its size must make up: the energy of all its spikes together counts.
     """
-    noise = (noise_energy(traces, templates, n_spikes) * templates.sparsity_mask).sum(axis=1)
+    noise = (noise_energy(traces, templates.num_samples, n_spikes) * templates.sparsity_mask).sum(axis=1)
     energy = (templates.get_dense_templates() ** 2).sum(axis=(1, 2)) - noise
     enough = RULES.min_norm_of_rare**2 * parameters.min_cluster_size
     return (n_spikes >= parameters.min_cluster_size) | (n_spikes * energy >= enough)
 
 
-def noise_energy(traces, templates, n_spikes):
-    """Estimate what noise adds to the energy of each template on each channel, (n_units, n_channels)."""
-    return templates.num_samples * np.asarray(traces.noise_levels) ** 2 / np.asarray(n_spikes)[:, None]
+def noise_energy(traces, n_samples, n_spikes):
+    """Estimate what noise adds to the energy of means of spikes on each channel, (..., n_channels).
+
+    Parameters
+    ----------
+    traces : Traces
+    n_samples : int
+        Of each mean.
+    n_spikes : (...) int
+        That each is the mean of.
+    """
+    return n_samples * np.asarray(traces.noise_levels) ** 2 / np.expand_dims(n_spikes, -1)

@@ -65,7 +65,7 @@ def refine_templates(traces, templates, clusters, parameters):
 def n_spikes_missing(traces, templates, n_spikes):
     """Count how many spikes more each template should be the mean of, (n_units,) int64, 0 for a clean one."""
     energy = (templates.get_dense_templates() ** 2).sum(axis=(1, 2))
-    noise = (noise_energy(traces, templates, n_spikes) * templates.sparsity_mask).sum(axis=1)
+    noise = (noise_energy(traces, templates.num_samples, n_spikes) * templates.sparsity_mask).sum(axis=1)
     return np.maximum(np.ceil(n_spikes * (noise / (RULES.max_noise * energy) - 1)), 0).astype("int64")
 
 

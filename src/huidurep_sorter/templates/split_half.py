@@ -84,7 +84,7 @@ def near_main_channel(traces, array, counts) -> SplitHalfTemplates:
     """Keep of mean waveforms (n_units, 2, n_samples, n_channels) the channels around each one's largest."""
     max_lag = int(round(RULES.max_lag_ms * traces.sampling_frequency / 1000))
     main = np.ptp(array.mean(axis=1), axis=1).argmax(axis=1)
-    around = channels_within(traces.recording, RULES.max_distance_um)[main]
+    around = channels_in_reach(traces)[main]
     return as_split_half(array * around[:, None, None], counts, max_lag)
 
 
@@ -119,7 +119,12 @@ def are_near(traces, templates):
     """Say which units are of one shank and have near main channels, (n_units, n_units) bool (units-11)."""
     energy = (templates.coefficients.mean(axis=1) ** 2).sum(axis=1)
     main = energy.argmax(axis=1)
-    return channels_within(traces.recording, RULES.max_distance_um)[np.ix_(main, main)]
+    return channels_in_reach(traces)[np.ix_(main, main)]
+
+
+def channels_in_reach(traces):
+    """Say which channels are looked at in a template of each main channel, (n_channels, n_channels) bool."""
+    return channels_within(traces.recording, RULES.max_distance_um)
 
 
 def differences(templates, index):

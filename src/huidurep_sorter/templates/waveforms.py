@@ -1,4 +1,4 @@
-"""Mean waveforms of labelled spikes."""
+"""Waveforms of spikes, mean ones and single ones."""
 
 from dataclasses import dataclass
 

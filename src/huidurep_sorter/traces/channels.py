@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import find_peaks
-from spikeinterface.core.recording_tools import get_channel_distances
+from spikeinterface.core.recording_tools import get_channel_distances, get_chunk_with_margin
 from spikeinterface.preprocessing import detect_bad_channels
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
@@ -142,11 +142,13 @@ class SilencedPopsSegment(BasePreprocessorSegment):
     def get_traces(self, start_frame, end_frame, channel_indices):
         """Read all channels, with a margin, to know what the neighbours see, and give those that are asked for."""
         margin = self.around + self.silenced
-        first, last = max(start_frame - margin, 0), min(end_frame + margin, self.get_num_samples())
-        traces = self.parent_recording_segment.get_traces(first, last, slice(None)).copy()
+        traces, left, _ = get_chunk_with_margin(
+            self.parent_recording_segment, start_frame, end_frame, slice(None), margin
+        )
+        traces = traces.copy()
         size = np.abs(traces) / self.noise_levels
         for channel in self.popping:
             near = maximum_filter1d(size[:, self.nearest[channel]].max(axis=1), 2 * self.around + 1)
             pops = (size[:, channel] > RULES.min_size_of_pop) & (near < RULES.max_share_of_pop * size[:, channel])
             traces[maximum_filter1d(pops, 2 * self.silenced + 1), channel] = 0
-        return traces[start_frame - first : end_frame - first, channel_indices]
+        return traces[left : left + end_frame - start_frame, channel_indices]

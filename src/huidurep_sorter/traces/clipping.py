@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.core.recording_tools import get_chunk_with_margin
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from huidurep_sorter.traces.periods import as_runs, find_runs, spread_stretches
@@ -127,16 +128,17 @@ class InterpolatedSegment(BasePreprocessorSegment):
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """Read with a margin, so that the result does not depend on where a chunk begins."""
-        margin = self.n_max + 3
-        first, last = max(start_frame - margin, 0), min(end_frame + margin, self.get_num_samples())
-        traces = self.parent_recording_segment.get_traces(first, last, channel_indices).astype("float32")
+        traces, left, _ = get_chunk_with_margin(
+            self.parent_recording_segment, start_frame, end_frame, channel_indices, self.n_max + 3
+        )
+        traces = traces.astype("float32")
         for values, (lowest, highest, noise, middle) in zip(traces.T, self.limits[channel_indices], strict=True):
-            interpolate_over(values, highest, 2 * highest - middle, self.n_max, noise)
-            if np.isfinite(lowest):
-                mirrored = -1 * values  # not np.negative in place: on four channels numpy 2.4 mixes them up
-                interpolate_over(mirrored, -lowest, middle - 2 * lowest, self.n_max, noise)
-                values[:] = -1 * mirrored
-        return traces[start_frame - first : end_frame - first]
+            for sign, limit in ((1, highest), (-1, lowest)):
+                if np.isfinite(limit):
+                    side = sign * values  # not np.negative in place: on four channels numpy 2.4 mixes them up
+                    interpolate_over(side, sign * limit, sign * (2 * limit - middle), self.n_max, noise)
+                    values[:] = sign * side
+        return traces[left : left + end_frame - start_frame]
 
 
 def interpolate_over(values, limit, highest, n_max, noise):

@@ -8,6 +8,7 @@ import numpy as np
 
 from huidurep_sorter.spikes.spike_trains import steady_violation_ratio
 from huidurep_sorter.templates.estimation import RULES as TEMPLATE_RULES
+from huidurep_sorter.templates.estimation import noise_energy
 from huidurep_sorter.templates.split_half import split_half_window
 from huidurep_sorter.templates.waveforms import read_waveforms
 
@@ -126,7 +127,7 @@ def are_alike(traces, train, rules=RULES):
     waveforms = read_waveforms(traces, train, n_before, n_after, np.arange(len(traces.noise_levels)))
     if len(waveforms) < 2:
         return False
-    mean, noise = waveforms.mean(axis=0), (n_before + n_after) * traces.noise_levels**2
+    mean, noise = waveforms.mean(axis=0), noise_energy(traces, n_before + n_after, 1)
     seen = (mean**2).sum(axis=0) > TEMPLATE_RULES.min_energy_over_noise * noise / len(waveforms)
     left = ((waveforms - mean)[..., seen] ** 2).sum(axis=(1, 2)) * len(waveforms) / (len(waveforms) - 1)
     energy = (mean[:, seen] ** 2).sum()

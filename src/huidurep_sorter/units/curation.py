@@ -41,8 +41,7 @@ def curate(traces, matched, parameters) -> Spikes:
     if len(units):
         units = drop_rare(units.take(~find_duplicated_spikes(traces, units)))
     if len(units):
-        units = merge_units(traces, units)
-        units, templates = drop_noise(traces, units, parameters)
+        units, templates = drop_noise(traces, merge_units(traces, units), parameters)
     if len(units) and parameters.merge_temporal_splits:
         n_units, units = units.n_units, merge_temporal_splits(traces, units, templates)
         logger.info("%d temporal splits were merged", n_units - units.n_units)
