@@ -4,9 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from spikeinterface.core import NumpyRecording
 from spikeinterface.preprocessing import silence_periods
 
 from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.spikes.features import FEATURES, extract_features, locate_spikes
 from huidurep_sorter.spikes.spikes import Spikes
 from tests.known import noise_with_spikes, traces_of
@@ -50,3 +52,13 @@ def test_svd_of_one_spike_is_finite_and_causes_no_warning(spiking):
         warnings.simplefilter("error", RuntimeWarning)
         found = extract_features(spiking[0], Spikes.at([500], [2]), SortingParameters(features="svd")).features
     assert np.isfinite(found).all()
+
+
+def test_svd_without_a_spike_to_learn_from_finds_nothing():
+    traces = np.ones((30_000, 4), dtype="float32")
+    traces[::2] = -1
+    recording = NumpyRecording([traces], 30000.0)
+    recording.set_dummy_probe_from_locations([(0.0, 20.0 * row) for row in range(4)])
+    peaks = Spikes.at([501], [2])  # each sample is as large as any: the first is the largest
+    with pytest.raises(NothingFound, match="none to learn from"):
+        extract_features(traces_of(recording), peaks, SortingParameters(features="svd"))

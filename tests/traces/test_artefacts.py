@@ -188,3 +188,10 @@ def test_two_large_spikes_that_reach_far_are_none():
             size = 500 / (1 + ((np.array(LINEAR)[:, 1] - depth) / 60) ** 2)
             traces[time + lag - 15 : time + lag + 16] += wave[:, None] * size
     assert len(find(traces).all()) == 0
+
+
+def test_nothing_in_common_but_the_last_digits_has_no_gain():
+    traces = noise() * 1e11 * np.where(np.arange(16) < 10, 1e-18, 1.0)  # huge, and silent on most channels
+    gains, shares = artefacts.estimate_gains(recording_of(traces), np.full(16, 1e12), as_periods([np.array([[0, N]])]))
+    assert np.isfinite(gains).all()
+    assert shares.max() < 0.1

@@ -25,6 +25,7 @@ def test_noise_is_that_of_each_channel_the_same_each_time_and_without_a_word(cap
         ([3e-9, 2.0, 2.0], [2.0, 2.0, 2.0]),  # rounding
         ([3e-4, 2.0, 2.0], [3e-4, 2.0, 2.0]),
         ([0.0, 0.0, 5e-6], [5e-6, 5e-6, 5e-6]),  # volts
+        ([7e-25, 2.0, 9e-25, 1e-24], [2.0, 2.0, 2.0, 2.0]),  # a filter's last digits, on most channels
     ],
 )
 def test_silent_channels_have_the_noise_of_the_others(levels, expected):

@@ -11,7 +11,7 @@ from spikeinterface.sortingcomponents.peak_localization import localize_peaks
 from spikeinterface.sortingcomponents.waveforms.peak_svd import extract_peaks_svd
 
 from huidurep_sorter.encoder.embedding import embed_spikes
-from huidurep_sorter.runtime import stage
+from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.traces.snippets import find_neighbourhoods
 
@@ -61,22 +61,32 @@ def svd_features(recording, peaks, seed=0, job_kwargs=None):
     """Reduce each of the nearest channels by SVD over time, (n_peaks, components * channels) float32.
 
     The channels are in the order of the probe, so features of peaks on different channels do not compare.
+
+    Raises
+    ------
+    NothingFound
+        If SVD has no spike to learn from.
     """
     neighbours = find_neighbourhoods(recording, RULES.n_svd_channels).channel_indices
     mask = np.zeros((len(neighbours), len(neighbours)), dtype=bool)
     for channel, indices in enumerate(neighbours):
         mask[channel, indices[indices >= 0]] = True
-    with np.errstate(invalid="ignore"):  # one spike has no variance, of which scikit-learn tells how much is explained
-        features, _, _ = extract_peaks_svd(
-            recording,
-            peaks,
-            ms_before=RULES.svd_ms_before,
-            ms_after=RULES.svd_ms_after,
-            n_components=RULES.n_svd_components,
-            sparsity_mask=mask,
-            seed=seed,
-            job_kwargs=job_kwargs or {},
-        )
+    window = dict(ms_before=RULES.svd_ms_before, ms_after=RULES.svd_ms_after)
+    try:
+        with np.errstate(invalid="ignore"):  # one spike has no variance, of which scikit-learn says how much it knows
+            features, _, _ = extract_peaks_svd(
+                recording,
+                peaks,
+                **window,
+                n_components=RULES.n_svd_components,
+                sparsity_mask=mask,
+                seed=seed,
+                job_kwargs=job_kwargs or {},
+            )
+    except ValueError as error:
+        if "0 sample(s)" in str(error):  # it learns from spikes that are largest where they were detected
+            raise NothingFound("no spike is largest where it was detected, and SVD has none to learn from") from error
+        raise
     return features.reshape(len(peaks), -1).astype("float32")
 
 

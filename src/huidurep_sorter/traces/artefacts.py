@@ -42,11 +42,11 @@ class ArtefactRules:
     min_share_of_artefact: float = 0.4  # of a channel's energy that is common; less: neurons that burst (traces-21)
     quantile_of_share: float = 0.25  # of the channels that may have less in common (traces-21)
     min_share_of_hum: float = 0.3  # of a channel's energy that is common all the time; more: hum (traces-23)
+    min_variance: float = 1e-6  # noise units squared; a limit: with less there is nothing in common, nor a signal
     max_piece_ms: float = 100.0  # ms of an artefact with one gain of each channel (traces-21)
 
 
 RULES = ArtefactRules()
-TINY = np.finfo("float32").tiny  # against division by zero, in traces of any unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,12 +218,14 @@ def estimate_gains(recording, noise_levels, periods):
     gains = np.zeros((len(periods), len(noise_levels)), dtype="float32")
     shares = np.zeros(len(periods), dtype="float32")
     for index, (start, stop) in enumerate(as_runs(periods)):
-        traces, gain = recording.get_traces(start_frame=start, end_frame=stop), np.asarray(noise_levels)
+        traces = recording.get_traces(start_frame=start, end_frame=stop) / noise_levels.astype("float64")
+        gain, least = np.ones(len(noise_levels)), RULES.min_variance * len(traces)
         for _ in range(2):
-            common = common_signal(traces, gain)
-            gain = traces.T @ common / max(common @ common, TINY)
-        gains[index] = gain
-        share = gain**2 * (common @ common) / np.maximum((traces**2).sum(axis=0), TINY)
+            common = common_signal(traces, gain).astype("float64")
+            energy = max(common @ common, least)
+            gain = traces.T @ common / energy
+        gains[index] = gain * noise_levels
+        share = gain**2 * energy / np.maximum((traces**2).sum(axis=0), least)
         shares[index] = np.quantile(share, RULES.quantile_of_share)
     return gains, shares
 

@@ -12,7 +12,7 @@ from huidurep_sorter.runtime import NothingFound
 class NoiseLimits:
     """What is no noise. Limits, not decisions."""
 
-    min_share: float = 1e-4  # of the median over the channels; a channel with less is silent, and that is rounding
+    min_share: float = 1e-5  # of the loudest channel's; less than a converter's step beside its range is rounding
 
 
 LIMITS = NoiseLimits()
@@ -35,8 +35,7 @@ def estimate_noise(recording, seed, job_kwargs=None):
 
 def replace_silence(noise_levels):
     """Give channels that are silent most of the time the median noise of the others, since traces are divided by it."""
-    has_noise = noise_levels > 0
+    has_noise = noise_levels > LIMITS.min_share * noise_levels.max()
     if not has_noise.any():
         raise NothingFound("no channel has any noise: the traces are constant for more than half of the time")
-    typical = np.median(noise_levels[has_noise])
-    return np.where(noise_levels > LIMITS.min_share * typical, noise_levels, typical).astype(noise_levels.dtype)
+    return np.where(has_noise, noise_levels, np.median(noise_levels[has_noise])).astype(noise_levels.dtype)
