@@ -65,8 +65,22 @@ def test_channels_with_more_noise_than_signal_are_left_out(spiking):
 
 
 def test_units_stay_on_their_shank():
-    mask = estimation.same_shank(np.array([0, 0, 1, 1]), np.array([2, 2, 1]), np.array([0, 0, 0]), 1)
-    np.testing.assert_array_equal(mask, [[False, False, True, True]])
+    traces, times = noise_with_spikes()
+    traces.recording.set_channel_groups([0, 0, 1, 1])
+    channels = np.where(np.arange(len(times)) % 3 == 0, 1, 2)
+    found = estimation.estimate_templates(
+        traces, Spikes.at(times, channels, 0), SortingParameters(template_radius_um=150.0)
+    )
+    assert found.sparsity_mask[0].tolist() == [False, False, True, True]
+
+
+def test_a_unit_that_peaks_on_distant_channels_has_that_of_most_spikes():
+    traces, times = noise_with_spikes()
+    channels = np.where(np.arange(len(times)) % 3 == 0, 0, 2)  # no contact is near the mean of theirs
+    found = estimation.estimate_templates(
+        traces, Spikes.at(times, channels, 0), SortingParameters(template_radius_um=20.0)
+    )
+    assert found.sparsity_mask[0].tolist() == [False, False, True, False]
 
 
 @pytest.mark.parametrize(("size", "n_spikes", "clear"), [(15.0, 20, True), (10.0, 6, False), (60.0, 6, True)])

@@ -64,7 +64,9 @@ def estimate_templates(traces, clusters, parameters) -> Templates:
     sparsity, _ = compute_sparsity_from_peaks_and_label(
         peaks, spikes["unit_index"], unit_ids, traces.recording, parameters.template_radius_um
     )
-    sparsity.mask &= same_shank(traces.shanks, peaks["channel_index"], spikes["unit_index"], len(unit_ids))
+    main = most_frequent(peaks["channel_index"], spikes["unit_index"], len(unit_ids))
+    sparsity.mask &= traces.shanks == traces.shanks[main][:, None]
+    sparsity.mask[np.arange(len(main)), main] = True  # no other may be near the mean of the contacts of its peaks
     n_before, n_after = window_samples(traces, parameters)
     array = average_waveforms(traces, spikes, len(unit_ids), n_before, n_after, sparsity.mask)
     return as_templates(traces, array, n_before, unit_ids, sparsity.mask)
@@ -84,13 +86,11 @@ def as_templates(traces, array, n_before, unit_ids, sparsity_mask=None) -> Templ
     )
 
 
-def same_shank(shanks, channel_indices, unit_indices, n_units):
-    """Mark the channels of the shank where most of a unit's peaks are, (n_units, n_channels) bool."""
-    mask = np.zeros((n_units, len(shanks)), dtype=bool)
-    for unit in range(n_units):
-        values, counts = np.unique(shanks[channel_indices[unit_indices == unit]], return_counts=True)
-        mask[unit] = shanks == values[np.argmax(counts)]
-    return mask
+def most_frequent(channel_indices, unit_indices, n_units):
+    """Find the channel on which most spikes of each unit peak, (n_units,) int64."""
+    counts = np.zeros((n_units, channel_indices.max() + 1), dtype="int64")
+    np.add.at(counts, (unit_indices, channel_indices), 1)
+    return counts.argmax(axis=1)
 
 
 def align(clusters, templates):
