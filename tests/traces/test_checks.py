@@ -93,8 +93,11 @@ def test_same_location_twice_is_refused():
         check_recording(recording, PARAMETERS)
 
 
-def test_pass_band_is_not_asked_for_when_already_preprocessed():
-    check_recording(make_recording(noise(), sampling_frequency=500.0), SortingParameters(apply_preprocessing=False))
+def test_without_preprocessing_freq_min_does_not_count_but_the_sampling_frequency_does():
+    parameters = SortingParameters(apply_preprocessing=False, freq_min=2900.0)
+    check_recording(make_recording(noise(), sampling_frequency=6000.0), parameters)
+    with pytest.raises(ValueError, match="1000 Hz is too low for spikes"):
+        check_recording(make_recording(noise(), sampling_frequency=1000.0), parameters)
 
 
 @pytest.mark.parametrize("value", [0.0, -7.0])

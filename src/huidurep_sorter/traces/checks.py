@@ -49,8 +49,7 @@ def check_recording(recording, parameters):
     check_kind(recording)
     check_probe(recording)
     check_duration(recording)
-    if parameters.apply_preprocessing:
-        check_pass_band(recording, parameters.freq_min)
+    check_sampling_frequency(recording, parameters.freq_min if parameters.apply_preprocessing else 0.0)
     check_finite(recording, sample_chunks(recording))
 
 
@@ -128,8 +127,8 @@ def check_duration(recording):
             )
 
 
-def check_pass_band(recording, freq_min):
-    """Raise where the recording holds no spikes, or nothing above freq_min."""
+def check_sampling_frequency(recording, freq_min):
+    """Raise where the recording can't hold spikes, or holds nothing above freq_min."""
     rate = recording.sampling_frequency
     if rate < LIMITS.min_sampling_frequency:
         raise ValueError(
