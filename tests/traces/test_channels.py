@@ -12,7 +12,7 @@ from huidurep_sorter.traces.periods import spread_stretches
 
 FS = 30000.0
 N = 150_000
-STRETCHES = spread_stretches(N, N, 1)
+STRETCHES = spread_stretches(N, N // 5, 5)
 
 
 def recording_of(traces, pitch_um=20.0, gain=1.0):
@@ -43,21 +43,29 @@ def noise_with(channel, neighbours, seed=0, n_peaks=100):
 )
 def test_a_channel_whose_peaks_no_neighbour_sees_pops(neighbours, pitch_um, popping, caplog):
     recording = recording_of(noise_with(3, neighbours), pitch_um)
-    assert np.flatnonzero(find_popping(recording, np.ones(8), STRETCHES)).tolist() == ([3] if popping else [])
+    found = find_popping(recording, np.ones(8), STRETCHES)
+    assert np.flatnonzero(found).tolist() == ([3] if popping else [])
     with caplog.at_level(logging.WARNING, logger="huidurep_sorter"):
-        silenced = silence_pops(recording, np.ones(8), STRETCHES)
+        silenced = silence_pops(recording, np.ones(8), found)
     assert ("loose" in caplog.text) == popping == (silenced is not recording)
     assert (np.abs(silenced.get_traces()).max() < 9) == popping
+
+
+def test_one_event_makes_no_channel_pop():
+    traces = noise_with(3, 0.0)
+    traces[N // 5 :] = np.random.default_rng(1).normal(size=(N - N // 5, 8))
+    assert not find_popping(recording_of(traces), np.ones(8), STRETCHES).any()
 
 
 def test_spikes_on_a_popping_channel_stay():
     traces = noise_with(3, 0.0) + noise_with(3, 0.5, seed=1, n_peaks=30)
     recording = recording_of(traces)
-    only_spikes = silence_pops(recording, np.full(8, np.sqrt(2)), STRETCHES).get_traces()
+    silenced = silence_pops(recording, np.full(8, np.sqrt(2)), np.arange(8) == 3)
+    only_spikes = silenced.get_traces()
     loud = np.abs(only_spikes[:, 3]) > 25
     assert 100 < loud.sum() < 400
     assert (np.abs(only_spikes[loud][:, [2, 4]]) > 5).mean() > 0.9
-    part = silence_pops(recording, np.full(8, np.sqrt(2)), STRETCHES).get_traces(start_frame=70_000, end_frame=70_500)
+    part = silenced.get_traces(start_frame=70_000, end_frame=70_500)
     np.testing.assert_array_equal(part, only_spikes[70_000:70_500])
 
 

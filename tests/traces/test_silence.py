@@ -10,6 +10,7 @@ from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.traces import silence
 from huidurep_sorter.traces.noise import estimate_noise
+from huidurep_sorter.traces.periods import as_periods
 from huidurep_sorter.traces.preprocessing import prepare
 
 FS = 30000.0
@@ -109,3 +110,38 @@ def test_the_fill_is_the_same_for_any_chunk():
     prepared, _ = prepare(recording_of(traces), SortingParameters())
     whole, part = prepared.get_traces(), prepared.get_traces(start_frame=30_000, end_frame=40_000)
     np.testing.assert_array_equal(whole[30_000:40_000], part)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+def test_silent_periods_are_straight_lines_in_any_pieces(dtype):
+    traces = noise(3000)[:, :2] + 30_000 + 10 * np.arange(3000.0)[:, None]
+    traces = traces.astype(dtype)
+    runs = np.array([[0, 100], [1000, 1200], [2500, 3000]])
+    for start, stop in runs:
+        traces[start:stop] = 0
+    bridged = silence.BridgedPeriodsRecording(recording_of(traces), as_periods([runs]))
+    whole = bridged.get_traces()
+    expected = np.interp(np.arange(999, 1201), [999, 1200], traces[[999, 1200], 1].astype("float64"))
+    np.testing.assert_allclose(whole[999:1201, 1], expected, atol=1.0)
+    assert (whole[:100] == traces[100]).all() and (whole[2500:] == traces[2499]).all()
+    assert (whole[100:1000] == traces[100:1000]).all() and whole.dtype == dtype
+    pieces = [bridged.get_traces(start_frame=start, end_frame=start + 150) for start in range(0, 3000, 150)]
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
+def test_a_segment_without_any_value_is_bridged_by_zeros():
+    missing = np.full((3000, 4), np.nan, dtype="float32")
+    bridged = silence.BridgedPeriodsRecording(
+        recording_of(noise(3000), missing), as_periods([np.zeros((0, 2), dtype=int), np.array([[0, 3000]])])
+    )
+    assert (bridged.get_traces(segment_index=1) == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["zeros", "held"])
+def test_what_is_lost_from_a_slow_potential_leaves_no_step(kind):
+    slow = 500 * np.sin(2 * np.pi * 3 * np.arange(60_000) / FS)
+    traces = noise() + slow[:, None].astype("float32") + 1000
+    for start in range(2000, 58_000, 4000):
+        traces[start : start + 1000] = 0 if kind == "zeros" else traces[start - 1]
+    prepared, _ = prepare(recording_of(traces), SortingParameters())
+    assert np.abs(prepared.get_traces()).max() < 6.0

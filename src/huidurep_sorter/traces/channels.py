@@ -23,7 +23,7 @@ class ChannelRules:
     n_neighbours: int = 2  # nearest channels, of which one must see it (traces-24)
     min_size: float = 25.0  # noise units of a peak; noise on the neighbours is small beside it (traces-24)
     min_share_seen: float = 0.06  # of its size, on a neighbour at that sample; less: no neuron did it (traces-24)
-    min_peaks: int = 3  # such peaks in what is looked at; a limit: fewer say nothing
+    min_stretches: int = 3  # that hold such peaks, over which it is a median: no single event decides (traces-31)
     min_size_of_pop: float = 8.0  # noise units on a channel that pops (traces-24)
     max_share_of_pop: float = 0.15  # of its size, on its neighbours around that time (traces-24)
     around_ms: float = 0.3  # ms around it in which its neighbours would see a spike (traces-24)
@@ -63,41 +63,50 @@ def leave_out_outside(recording, seed):
     return recording.select_channels(recording.channel_ids[~outside])
 
 
-def silence_pops(recording, noise_levels, stretches):
-    """Silence the pops of loose contacts, lazily, on channels most of whose large peaks no neighbour sees.
+def find_popping(recording, noise_levels, stretches):
+    """Find channels most of whose large peaks, in most stretches, are seen by no neighbour, (n_channels,) bool.
 
     Parameters
     ----------
     recording : BaseRecording
-        Band-passed, without artefacts, of one segment.
+        Band-passed, of one segment, without artefacts: what saturates comes to an end on each channel by itself.
     noise_levels : (n_channels,) float
     stretches : structured array (n_stretches,)
         Periods that are looked at.
-
-    Returns
-    -------
-    recording : BaseRecording
-        The same if no channel pops.
     """
-    popping = np.flatnonzero(find_popping(recording, noise_levels, stretches))
-    if len(popping) == 0:
-        return recording
-    names = ", ".join(map(str, recording.channel_ids[popping]))
-    logger.warning("channels with large peaks that no neighbour sees (loose contacts?): they are silenced on %s", names)
-    return SilencedPopsRecording(recording, noise_levels, popping)
-
-
-def find_popping(recording, noise_levels, stretches):
-    """Find channels most of whose large peaks are seen by no neighbour, (n_channels,) bool."""
     nearest, away_um = nearest_channels(recording)
     shares = [[] for _ in noise_levels]
     for start, stop in as_runs(stretches):
         traces = np.abs(recording.get_traces(start_frame=start, end_frame=stop) / noise_levels)
         for channel in np.flatnonzero(away_um <= RULES.neighbour_um):
             peaks, _ = find_peaks(traces[:, channel], height=RULES.min_size)
-            seen = traces[peaks][:, nearest[channel]].max(axis=1)
-            shares[channel] += (seen / traces[peaks, channel]).tolist()
-    return np.array([len(s) >= RULES.min_peaks and np.median(s) < RULES.min_share_seen for s in shares], dtype=bool)
+            if peaks.size:
+                seen = traces[peaks][:, nearest[channel]].max(axis=1)
+                shares[channel].append(np.median(seen / traces[peaks, channel]))
+    return np.array([len(s) >= RULES.min_stretches and np.median(s) < RULES.min_share_seen for s in shares], dtype=bool)
+
+
+def silence_pops(recording, noise_levels, popping):
+    """Silence the pops of loose contacts, lazily.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Band-passed, of one segment.
+    noise_levels : (n_channels,) float
+    popping : (n_channels,) bool
+        As from `find_popping`.
+
+    Returns
+    -------
+    recording : BaseRecording
+        The same if no channel pops.
+    """
+    if not popping.any():
+        return recording
+    names = ", ".join(map(str, recording.channel_ids[popping]))
+    logger.warning("channels with large peaks that no neighbour sees (loose contacts?): they are silenced on %s", names)
+    return SilencedPopsRecording(recording, noise_levels, np.flatnonzero(popping))
 
 
 def nearest_channels(recording):

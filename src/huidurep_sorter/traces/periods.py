@@ -6,6 +6,8 @@ import numpy as np
 from spikeinterface.core import concatenate_recordings
 from spikeinterface.core.base import base_period_dtype
 
+from huidurep_sorter.runtime import NothingFound
+
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodRules:
@@ -105,7 +107,13 @@ def of_segments(recording, periods):
 
 
 def without_periods(recording, periods):
-    """Cut the periods out and put what is left end to end, so that it can be measured; some of it, of many pieces."""
+    """Cut the periods out and put what is left end to end, so that it can be measured; some of it, of many pieces.
+
+    Raises
+    ------
+    NothingFound
+        If nothing is left.
+    """
     if len(periods) == 0:
         return recording
     pieces = []
@@ -114,6 +122,8 @@ def without_periods(recording, periods):
         starts, stops = np.r_[0, mine[:, 1]], np.r_[mine[:, 0], recording.get_num_samples(segment)]
         whole = recording.select_segments([segment])
         pieces += [whole.frame_slice(int(a), int(b)) for a, b in zip(starts, stops, strict=True) if b > a]
+    if len(pieces) == 0:
+        raise NothingFound("all of it is silent or an artefact")
     longest = max(piece.get_num_samples(0) for piece in pieces)
     enough = [piece for piece in pieces if 4 * piece.get_num_samples(0) >= longest]  # short ones are not worth reading
     spread = np.unique(np.linspace(0, len(enough) - 1, RULES.max_pieces).astype(int))

@@ -15,14 +15,14 @@ from spikeinterface.preprocessing.whiten import compute_whitening_from_covarianc
 from threadpoolctl import threadpool_limits
 
 from huidurep_sorter.runtime import stage
-from huidurep_sorter.traces.artefacts import ReducedArtefactsRecording, find_artefacts, find_hum
+from huidurep_sorter.traces.artefacts import ReducedArtefactsRecording, find_artefacts
 from huidurep_sorter.traces.cache import keep_traces
-from huidurep_sorter.traces.channels import leave_out_outside, silence_pops
+from huidurep_sorter.traces.channels import find_popping, leave_out_outside, silence_pops
 from huidurep_sorter.traces.clipping import interpolate_clipped
+from huidurep_sorter.traces.hum import take_off_hum
 from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.periods import (
     SetAside,
-    as_periods,
     as_runs,
     count_samples_of,
     end_to_end,
@@ -30,7 +30,7 @@ from huidurep_sorter.traces.periods import (
     spread_stretches,
     without_periods,
 )
-from huidurep_sorter.traces.silence import find_silent_periods
+from huidurep_sorter.traces.silence import BridgedPeriodsRecording, find_silent_periods
 from huidurep_sorter.traces.traces import Traces
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class PreprocessingRules:
     filter_type: str = "bessel"  # keeps the shape of spikes; the encoders were trained on it (traces-2, traces-7)
     filter_order: int = 2  # of the filter; as the encoders were trained (traces-2, traces-7)
     max_freq_max: float = 0.45  # of the sampling frequency; a limit: a filter's edge must lie under a half
-    n_stretches: int = 20  # of the recording, from which whitening and hum are learned (traces-22)
+    n_stretches: int = 20  # of the recording, from which whitening is learned (traces-22)
     trimmed_share: float = 0.25  # of them, the loudest, from which whitening is not learned (traces-22)
     stretch_s: float = 0.5  # s of such a stretch; SpikeInterface's default for noise
     min_variance: float = 1e-3  # noise units squared; a limit: channels that depend on others aren't blown up
@@ -67,7 +67,7 @@ def prepare(recording, parameters):
     """
     silent = find_silent_periods(recording)
     if len(silent):
-        recording = silence_periods(recording, periods=silent, mode="zeros")  # a filter would spread missing values
+        recording = BridgedPeriodsRecording(recording, silent)  # a filter would spread steps and missing values
     if parameters.apply_preprocessing:
         recording = interpolate_clipped(recording)
         recording = leave_out_outside(align_sampling(recording), parameters.seed)
@@ -76,13 +76,17 @@ def prepare(recording, parameters):
         filtered = recording.astype("float32")
     if recording.get_num_segments() > 1:
         filtered, silent = concatenate_recordings([filtered]), end_to_end(recording, silent)
+    if parameters.apply_preprocessing:
+        filtered = take_off_hum(filtered, silent)
     if parameters.remove_artifacts:
         filtered, set_aside = reduce_artefacts(filtered, silent, parameters.seed)
     else:
         set_aside = SetAside(reduced=silent[:0], filled=silent)
     if parameters.apply_preprocessing:
         calm = without_periods(filtered, set_aside.all())
-        filtered = reference(silence_pops(filtered, estimate_noise(calm, parameters.seed), spread(filtered)))
+        noise_levels = estimate_noise(calm, parameters.seed)
+        popping = find_popping(calm, noise_levels, spread(calm))
+        filtered = reference(silence_pops(filtered, noise_levels, popping))
     return fill(in_units_of_noise(filtered, parameters, set_aside), set_aside, parameters.seed), set_aside
 
 
@@ -112,7 +116,7 @@ def was_phase_shifted(recording):
 
 
 def reduce_artefacts(recording, silent, seed):
-    """Take hum and artefacts off a filtered recording, lazily, and say what is set aside with them.
+    """Take artefacts off a filtered recording, lazily, and say what is set aside with them.
 
     Returns
     -------
@@ -120,14 +124,7 @@ def reduce_artefacts(recording, silent, seed):
     set_aside : SetAside
     """
     n_samples, fs = recording.get_total_samples(), recording.sampling_frequency
-    calm = without_periods(recording, silent)
-    noise_levels = estimate_noise(calm, seed)
-    gains = find_hum(calm, noise_levels, spread(calm))
-    if gains is not None:
-        logger.info("all channels have most of their signal in common, as with hum: it is taken off")
-        always = as_periods([np.array([[0, n_samples]])])
-        recording = ReducedArtefactsRecording(recording, always, gains[None])
-        noise_levels = estimate_noise(without_periods(recording, silent), seed)
+    noise_levels = estimate_noise(without_periods(recording, silent), seed)
     artefacts = find_artefacts(recording, noise_levels, silent)
     set_aside = SetAside(reduced=artefacts.reduced, filled=merge_periods(silent, artefacts.filled))
     if len(artefacts.all()):

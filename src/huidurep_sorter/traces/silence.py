@@ -4,9 +4,10 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from huidurep_sorter.runtime import NothingFound
-from huidurep_sorter.traces.periods import as_periods, count_samples_of, find_runs, merge_runs
+from huidurep_sorter.traces.periods import as_periods, as_runs, count_samples_of, find_runs, merge_runs
 from huidurep_sorter.traces.snippets import VALUES_PER_CHUNK
 
 logger = logging.getLogger(__name__)
@@ -76,3 +77,53 @@ def _silent_in_segment(recording, segment):
     margin = int(RULES.margin_ms * fs / 1000)
     found = merge_runs(np.concatenate([long, *missing]) + [-margin, margin])
     return np.clip(found, 0, n_samples)
+
+
+class BridgedPeriodsRecording(BasePreprocessor):
+    """A recording whose silent periods are straight lines from what is before to what is after, computed when read.
+
+    SpikeInterface's `silence_periods` writes zeros, beside which a slow potential or an offset is a step, which rings
+    in a filter as a spike does.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    periods : structured array (n_periods,)
+        As from `find_silent_periods`.
+    """
+
+    def __init__(self, recording, periods):
+        super().__init__(recording)
+        for index, segment in enumerate(recording.segments):
+            runs = as_runs(periods[periods["segment_index"] == index])
+            self.add_recording_segment(BridgedPeriodsSegment(segment, runs))
+        self._kwargs = dict(recording=recording, periods=periods)
+
+
+class BridgedPeriodsSegment(BasePreprocessorSegment):
+    """See `BridgedPeriodsRecording`; runs are (n, 2) int64, the first sample and the last + 1."""
+
+    def __init__(self, parent, runs):
+        super().__init__(parent)
+        self.runs = runs
+
+    def get_traces(self, start_frame, end_frame, channel_indices):
+        """Read, and draw a line through each run; at an end of the segment it is level."""
+        parent, n_samples = self.parent_recording_segment, self.get_num_samples()
+        traces = parent.get_traces(start_frame, end_frame, channel_indices)
+        first = np.searchsorted(self.runs[:, 1], start_frame, "right")
+        last = np.searchsorted(self.runs[:, 0], end_frame)
+        if first < last:
+            traces = traces.copy()
+        for start, stop in self.runs[first:last]:
+            before, after = max(start - 1, 0), min(stop, n_samples - 1)
+            edges = [parent.get_traces(at, at + 1, channel_indices).astype("float64") for at in (before, after)]
+            if start == 0 or stop == n_samples:
+                edges = [edges[0 if start else 1]] * 2
+            inside = np.arange(max(start, start_frame), min(stop, end_frame))
+            weight = ((inside - before) / max(after - before, 1))[:, None]
+            line = np.nan_to_num(
+                edges[0] * (1 - weight) + edges[1] * weight, posinf=0, neginf=0
+            )  # if nothing is finite
+            traces[inside - start_frame] = np.round(line) if traces.dtype.kind in "iu" else line
+        return traces
