@@ -159,17 +159,6 @@ def test_levels_do_not_depend_on_how_traces_are_read(monkeypatch):
     np.testing.assert_array_equal(whole.gains, again.gains)
 
 
-def test_hum_is_found_only_where_it_is_most_of_the_signal():
-    stretches = as_periods([np.array([[k * 50_000, k * 50_000 + 15_000] for k in range(5)])])
-    hum = 40 * np.sin(2 * np.pi * 250 * np.arange(N) / FS)[:, None] * gains(kind="gradient")
-    quiet, loud = recording_of(noise()), recording_of(noise() + hum)
-    levels = np.full(16, 10.0)
-    assert artefacts.find_hum(quiet, levels, stretches) is None
-    found = artefacts.find_hum(loud, levels, stretches)
-    np.testing.assert_allclose(found / found.mean(), gains(kind="gradient"), atol=0.05)
-    assert artefacts.find_hum(recording_of(noise(4) + 100, TETRODE), levels[:4], stretches) is None
-
-
 @pytest.mark.parametrize("remove_artifacts", [True, False])
 def test_prepared_traces_have_unit_noise_within_an_artefact(remove_artifacts, caplog):
     traces = noise()
@@ -192,6 +181,44 @@ def test_two_large_spikes_that_reach_far_are_none():
 
 def test_nothing_in_common_but_the_last_digits_has_no_gain():
     traces = noise() * 1e11 * np.where(np.arange(16) < 10, 1e-18, 1.0)  # huge, and silent on most channels
-    gains, shares = artefacts.estimate_gains(recording_of(traces), np.full(16, 1e12), as_periods([np.array([[0, N]])]))
-    assert np.isfinite(gains).all()
-    assert shares.max() < 0.1
+    gain, share = artefacts.estimate_gain(traces / 1e12)
+    assert np.isfinite(gain).all()
+    assert share < 0.1
+
+
+def saturated_pulses(n_pulses=40, limit=2000.0):
+    """Pulses of 5 ms with tails of 30 ms, which the amplifier cuts off, on each channel by its own gain."""
+    traces, shape = noise(), np.zeros(1050)
+    shape[:150], shape[150:] = 1.0, 0.05 * np.exp(-np.arange(900) / 300)
+    for start in np.linspace(2000, N - 4000, n_pulses).astype(int):
+        traces[start : start + 1050] += 20_000 * shape[:, None] * gains(kind="gradient")
+    return np.clip(traces, -limit, limit)
+
+
+def test_tails_of_saturated_pulses_are_taken_off_and_not_filled():
+    """While it saturates all channels are alike, so the gains of the tail are not those of the whole piece."""
+    traces = saturated_pulses()
+    found = find(traces)
+    left = artefacts.ReducedArtefactsRecording(recording_of(traces), found.reduced, found.gains).get_traces()
+    kept = np.ones(N, dtype=bool)
+    for start, stop in as_runs(found.filled):
+        kept[start:stop] = False
+    assert np.abs(left[kept]).max() < 80
+    assert count_samples_of(found.filled) < 0.7 * count_samples_of(found.all())
+
+
+def test_what_is_larger_on_one_channel_than_its_spikes_are_is_filled():
+    traces = spikes(noise(), every=3000)
+    traces[START:STOP] += common(150)[: STOP - START, None] * gains(kind="alike")
+    traces[START + 1000 : START + 1020, 7] += 5000
+    found = find(traces)
+    assert len(found.filled) >= 1 and len(found.reduced) >= 1
+    assert any(start <= START + 1000 and START + 1020 <= stop for start, stop in as_runs(found.filled))
+    assert count_samples_of(found.filled) < 0.3 * (STOP - START)
+
+
+def test_artefacts_of_more_than_half_of_the_time_are_found():
+    traces, rng = noise(), np.random.default_rng(5)
+    loud = (np.arange(N) // 9000) % 5 < 3
+    traces += (80 * rng.normal(size=N) * loud)[:, None] * gains(kind="alike")
+    assert count_samples_of(find(traces).all()) == pytest.approx(loud.sum(), rel=0.1)

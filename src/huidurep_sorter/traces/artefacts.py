@@ -14,7 +14,15 @@ import numpy as np
 from scipy.ndimage import median_filter
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from huidurep_sorter.traces.periods import as_periods, as_runs, find_runs, merge_periods, merge_runs
+from huidurep_sorter.traces.periods import (
+    as_periods,
+    as_runs,
+    find_runs,
+    merge_periods,
+    merge_runs,
+    spread_stretches,
+    without_periods,
+)
 from huidurep_sorter.traces.snippets import VALUES_PER_CHUNK
 
 logger = logging.getLogger(__name__)
@@ -22,18 +30,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ArtefactRules:
-    """What counts as an artefact. Levels are those of `measure_levels`, over the recording's own around that time."""
+    """What counts as an artefact. Levels are those of `levels_of`, over the recording's own around that time."""
 
     bin_ms: float = 5.0  # ms over which a level is measured; about the shortest artefact (traces-21)
     quantiles: tuple = (0.1, 0.25, 0.5)  # of channels; most are far from any spike (traces-21)
     weights: tuple = (1.0, 0.7, 0.5)  # of their levels; spikes reach the level of half more often (traces-21)
-    baseline_s: float = 10.0  # s over which the usual level is a median; noise that changes does so slowly (traces-21)
+    baseline_s: float = 10.0  # s over which the usual level is a quantile; noise changes slowly (traces-21)
+    quantile_of_calm: float = 0.25  # of levels; artefacts may fill more than half of such a stretch (traces-30)
     n_baselines: int = 3  # such stretches, over which it is a median again (traces-21)
     min_level: float = 2.0  # an artefact is so loud somewhere (traces-21)
     max_brief_bins: int = 2  # a large spike and a neighbour's are as long as that (traces-28)
     min_level_of_brief: float = 4.0  # of what is no longer; they reach 3.1 (traces-28)
     min_level_of_edge: float = 1.3  # and lasts as long as it is so loud (traces-21)
     max_level_left: float = 2.0  # what may be left of it when the common signal is off (traces-21)
+    n_stretches: int = 20  # outside of artefacts, in which the largest spikes are looked for (traces-30)
+    stretch_s: float = 0.5  # s of such a stretch (traces-30)
+    quantile_of_largest: float = 0.9  # of them; so that no single one decides (traces-30)
+    times_largest: float = 2.0  # what is so large within an artefact is no spike (traces-30)
     spike_reach_um: float = 75.0  # um from its neuron, beyond which a spike is hardly seen (traces-21)
     min_share_beyond_reach: float = 0.2  # of channels, from the probe's middle; fewer: a small probe (traces-21)
     min_level_of_noise: float = 6.0  # of what isn't common, or on a small probe, where spikes are louder (traces-21)
@@ -41,7 +54,6 @@ class ArtefactRules:
     max_level_of_spikes: float = 16.0  # on a small probe, the densest spikes; more is no spike (traces-27)
     min_share_of_artefact: float = 0.4  # of a channel's energy that is common; less: neurons that burst (traces-21)
     quantile_of_share: float = 0.25  # of the channels that may have less in common (traces-21)
-    min_share_of_hum: float = 0.3  # of a channel's energy that is common all the time; more: hum (traces-23)
     min_variance: float = 1e-6  # noise units squared; a limit: with less there is nothing in common, nor a signal
     max_piece_ms: float = 100.0  # ms of an artefact with one gain of each channel (traces-21)
 
@@ -85,7 +97,7 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
     """
     n_samples, n_per_bin = recording.get_total_samples(), bin_samples(recording.sampling_frequency)
     small = is_small(recording.get_channel_locations()[:, :2])
-    levels = measure_levels(recording, noise_levels, (0, -(-n_samples // n_per_bin)), small)
+    levels = measure_levels(recording, noise_levels, small)
     for start, stop in as_runs(silent):
         levels[start // n_per_bin : -(-stop // n_per_bin)] = np.nan
     usual = usual_levels(levels, recording.sampling_frequency)
@@ -93,17 +105,56 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
     if small:
         filled = as_periods([np.minimum(runs * n_per_bin, n_samples)])
         return Artefacts(reduced=filled[:0], gains=np.zeros((0, len(noise_levels))), filled=filled)
-    pieces = cut_into_pieces(runs)
-    gains, shares = estimate_gains(recording, noise_levels, as_periods([np.minimum(pieces * n_per_bin, n_samples)]))
-    common = shares > RULES.min_share_of_artefact
-    reduced = as_periods([np.minimum(pieces[common] * n_per_bin, n_samples)])
-    left = ReducedArtefactsRecording(recording, reduced, gains[common])
-    loud = [pieces[:0]]
-    for piece, is_common in zip(pieces, common, strict=True):
-        most = RULES.max_level_left if is_common else RULES.min_level_of_noise
-        loud.append(find_too_loud(left, noise_levels, piece, most * usual, small=not is_common))
-    filled = np.minimum(merge_runs(np.concatenate(loud)) * n_per_bin, n_samples)
-    return Artefacts(reduced=reduced, gains=gains[common], filled=as_periods([filled]))
+    outside = without_periods(recording, merge_periods(silent, as_periods([np.minimum(runs * n_per_bin, n_samples)])))
+    largest = RULES.times_largest * measure_largest(outside) / noise_levels
+    reduced, gains, filled = [np.zeros((0, 2), dtype="int64")], [np.zeros((0, len(noise_levels)))], [runs[:0]]
+    for first, last in cut_into_pieces(runs):
+        start, stop = first * n_per_bin, min(last * n_per_bin, n_samples)
+        traces = recording.get_traces(start_frame=start, end_frame=stop) / noise_levels.astype("float64")
+        gain, loud = examine_piece(traces, usual[first:last], largest, n_per_bin)
+        filled.append(first + find_runs(loud))
+        if gain is not None:
+            reduced.append([[start, stop]])
+            gains.append([gain * noise_levels])
+    return Artefacts(
+        reduced=as_periods([np.concatenate(reduced)]),
+        gains=np.concatenate(gains).astype("float32"),
+        filled=as_periods([np.minimum(merge_runs(np.concatenate(filled)) * n_per_bin, n_samples)]),
+    )
+
+
+def examine_piece(traces, usual, largest, n_per_bin):
+    """Find what the channels have in common in a piece of an artefact, and the bins in which too much else is left.
+
+    What is left is too much as a level, or on a channel that is larger than its spikes are elsewhere. The gains are
+    found once more without such bins: what was saturated tells nothing about those of the rest.
+
+    Parameters
+    ----------
+    traces : (n_samples, n_channels) float64
+        In noise units.
+    usual : (n_bins,) float
+        Levels around that time.
+    largest : (n_channels,) float
+        Noise units; more is no spike.
+    n_per_bin : int
+
+    Returns
+    -------
+    gain : (n_channels,) float64 or None
+        Of the common signal; None where there is little in common.
+    loud : (n_bins,) bool
+    """
+    loud = np.zeros(len(usual), dtype=bool)
+    for _ in range(2):
+        gain, share = estimate_gain(traces[~np.repeat(loud, n_per_bin)[: len(traces)]])
+        if share < RULES.min_share_of_artefact:
+            return None, loud | (levels_of(traces, n_per_bin, small=True) > RULES.min_level_of_noise * usual)
+        left = traces - common_signal(traces, gain)[:, None] * gain
+        larger = np.flatnonzero((np.abs(left) > largest).any(axis=1)) // n_per_bin
+        loud = loud | (levels_of(left, n_per_bin, small=False) > RULES.max_level_left * usual)
+        loud[larger] = True
+    return gain, loud
 
 
 def least_on_small_probe(relative):
@@ -112,10 +163,12 @@ def least_on_small_probe(relative):
     return np.clip(of_dense_spikes, RULES.min_level_of_noise, RULES.max_level_of_spikes)
 
 
-def find_too_loud(recording, noise_levels, piece, max_levels, small):
-    """Find the runs of bins of a piece that are louder than `max_levels` (n_bins,), (n_runs, 2) int64."""
-    first, last = piece
-    return first + find_runs(measure_levels(recording, noise_levels, piece, small) > max_levels[first:last])
+def measure_largest(recording):
+    """Measure the largest values of each channel in stretches of it, (n_channels,): all but those of few stretches."""
+    length = int(RULES.stretch_s * recording.sampling_frequency)
+    stretches = as_runs(spread_stretches(recording.get_total_samples(), length, RULES.n_stretches))
+    traces = (recording.get_traces(start_frame=start, end_frame=stop) for start, stop in stretches)
+    return np.quantile([np.abs(some).max(axis=0) for some in traces], RULES.quantile_of_largest, axis=0)
 
 
 def is_small(locations_um):
@@ -129,31 +182,35 @@ def bin_samples(sampling_frequency):
     return max(int(RULES.bin_ms * sampling_frequency / 1000), 1)
 
 
-def measure_levels(recording, noise_levels, bins, small):
-    """Measure how loud each bin is on all channels, (n_bins,) float64; about 1.
-
-    It is the RMS of a channel, over its noise, that all channels exceed but for `quantiles` of them: the largest of
-    these, weighted. On a small probe it is the median absolute value instead of the RMS: no spike fills half of a bin.
-    """
-    n_per_bin = bin_samples(recording.sampling_frequency)
-    per_chunk = max(VALUES_PER_CHUNK // (n_per_bin * len(noise_levels)), 1)
+def measure_levels(recording, noise_levels, small):
+    """Measure how loud each bin of a recording is on all channels, (n_bins,) float64; about 1."""
+    n_per_bin, n_samples = bin_samples(recording.sampling_frequency), recording.get_total_samples()
+    size = max(VALUES_PER_CHUNK // (n_per_bin * len(noise_levels)), 1) * n_per_bin
     levels = []
-    for first in range(bins[0], bins[1], per_chunk):
-        last = min(first + per_chunk, bins[1])
-        stop = min(last * n_per_bin, recording.get_total_samples())
-        traces = recording.get_traces(start_frame=first * n_per_bin, end_frame=stop) / noise_levels
-        missing = np.full(((last - first) * n_per_bin - len(traces), len(noise_levels)), np.nan, traces.dtype)
-        binned = np.concatenate([traces, missing]).reshape(last - first, n_per_bin, -1)
-        size = np.nanmedian(np.abs(binned), axis=1) / 0.6745 if small else np.sqrt(np.nanmean(binned**2, axis=1))
-        levels.append(np.max(np.quantile(size, RULES.quantiles, axis=1).T * RULES.weights, axis=1))
+    for start in range(0, n_samples, size):
+        traces = recording.get_traces(start_frame=start, end_frame=min(start + size, n_samples))
+        levels.append(levels_of(traces / noise_levels, n_per_bin, small))
     return np.concatenate(levels)
 
 
+def levels_of(traces, n_per_bin, small):
+    """Measure how loud each bin of traces is, which are in noise units, (n_bins,) float64.
+
+    It is the RMS of a channel that all channels exceed but for `quantiles` of them: the largest of these, weighted. On
+    a small probe it is the median absolute value instead of the RMS: no spike fills half of a bin.
+    """
+    missing = np.full((-len(traces) % n_per_bin, traces.shape[1]), np.nan, traces.dtype)
+    binned = np.concatenate([traces, missing]).reshape(-1, n_per_bin, traces.shape[1])
+    size = np.nanmedian(np.abs(binned), axis=1) / 0.6745 if small else np.sqrt(np.nanmean(binned**2, axis=1))
+    return np.max(np.quantile(size, RULES.quantiles, axis=1).T * RULES.weights, axis=1)
+
+
 def usual_levels(levels, sampling_frequency):
-    """Give the level that is usual around each bin, (n_bins,): a median of medians; levels may be NaN."""
+    """Give the level that is usual around each bin, (n_bins,): a median of that of calm moments; levels may be NaN."""
     per_block = max(int(RULES.baseline_s * sampling_frequency / bin_samples(sampling_frequency)), 1)
     n_blocks = max(len(levels) // per_block, 1)
-    blocks = np.array([np.median(block[np.isfinite(block)]) for block in np.array_split(levels, n_blocks)])
+    known = [block[np.isfinite(block)] for block in np.array_split(levels, n_blocks)]
+    blocks = np.array([np.quantile(block, RULES.quantile_of_calm) if block.size else np.nan for block in known])
     blocks[~np.isfinite(blocks)] = np.nanmedian(blocks)
     blocks = median_filter(blocks, RULES.n_baselines, mode="nearest")
     return np.interp(np.arange(len(levels)), (np.arange(n_blocks) + 0.5) * len(levels) / n_blocks, blocks)
@@ -181,53 +238,29 @@ def cut_into_pieces(runs):
     return np.concatenate(pieces)
 
 
-def find_hum(recording, noise_levels, stretches):
-    """Find what the channels have in common all the time, as the mains' hum: the gain of each, (n_channels,) float32.
+def estimate_gain(traces):
+    """Estimate by least squares how much each channel has of the common signal.
+
+    The common signal is the median of the channels, each over its gain: first as they are, then over what was found.
 
     Parameters
     ----------
-    recording : BaseRecording
-        Band-passed.
-    noise_levels : (n_channels,) float
-    stretches : structured array (n_stretches,)
-        Periods that are looked at; medians over them count.
+    traces : (n_samples, n_channels) float64
+        In noise units.
 
     Returns
     -------
-    gains : (n_channels,) float32 or None
-        None where it is little, or the probe is small: whitening is enough then.
-    """
-    if is_small(recording.get_channel_locations()[:, :2]):
-        return None
-    gains, shares = estimate_gains(recording, noise_levels, stretches)
-    return np.median(gains, axis=0) if np.median(shares) > RULES.min_share_of_hum else None
-
-
-def estimate_gains(recording, noise_levels, periods):
-    """Estimate the common signal of each period by least squares.
-
-    The common signal is the median of the channels, each over its gain: first over its noise, then over what was found.
-
-    Returns
-    -------
-    gains : (n_periods, n_channels) float32
-        Of the common signal on each channel.
-    shares : (n_periods,) float32
+    gain : (n_channels,) float64
+    share : float
         Of its energy that is common, which all channels exceed but for `quantile_of_share` of them.
     """
-    gains = np.zeros((len(periods), len(noise_levels)), dtype="float32")
-    shares = np.zeros(len(periods), dtype="float32")
-    for index, (start, stop) in enumerate(as_runs(periods)):
-        traces = recording.get_traces(start_frame=start, end_frame=stop) / noise_levels.astype("float64")
-        gain, least = np.ones(len(noise_levels)), RULES.min_variance * len(traces)
-        for _ in range(2):
-            common = common_signal(traces, gain).astype("float64")
-            energy = max(common @ common, least)
-            gain = traces.T @ common / energy
-        gains[index] = gain * noise_levels
-        share = gain**2 * energy / np.maximum((traces**2).sum(axis=0), least)
-        shares[index] = np.quantile(share, RULES.quantile_of_share)
-    return gains, shares
+    gain, least = np.ones(traces.shape[1]), RULES.min_variance * max(len(traces), 1)
+    for _ in range(2):
+        common = common_signal(traces, gain).astype("float64")
+        energy = max(common @ common, least)
+        gain = traces.T @ common / energy
+    share = gain**2 * energy / np.maximum((traces**2).sum(axis=0), least)
+    return gain, np.quantile(share, RULES.quantile_of_share)
 
 
 def common_signal(traces, gains):
