@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 class HumRules:
     """Which tones are found, and how they are fitted."""
 
+    max_channels: int = 64  # channels, spread over the probe, that are looked at; a limit of time
     n_stretches: int = 20  # of the recording, of which spectra are taken (traces-29)
     stretch_s: float = 2.0  # s of each; lines are about 1 Hz wide then (traces-29)
     floor_hz: float = 30.0  # Hz around a line, whose median is the floor that it stands on (traces-29)
@@ -67,11 +68,12 @@ def find_lines(recording):
     length = int(RULES.stretch_s * fs)
     if recording.get_total_samples() < length:
         return np.zeros(0)
-    spectra = []
+    n_channels, spectra = recording.get_num_channels(), []
+    some = recording.channel_ids[np.linspace(0, n_channels - 1, min(n_channels, RULES.max_channels)).astype(int)]
     for start, stop in as_runs(spread_stretches(recording.get_total_samples(), length, RULES.n_stretches)):
-        traces = recording.get_traces(start_frame=start, end_frame=stop).astype("float64")
+        traces = recording.get_traces(start_frame=start, end_frame=stop, channel_ids=some).astype("float64")
         frequencies, power = periodogram(cut_off(traces), fs, window="hann", axis=0)
-        spectra.append(power)
+        spectra.append(power.astype("float32"))
     power = np.median(spectra, axis=0)
     floor = median_filter(power, (int(RULES.floor_hz * RULES.stretch_s) // 2 * 2 + 1, 1), mode="nearest")
     height = (power / np.maximum(floor, np.finfo("float64").tiny)).max(axis=1)
