@@ -28,7 +28,8 @@ class HumRules:
     floor_hz: float = 30.0  # Hz around a line, whose median is the floor that it stands on (traces-29)
     min_height: float = 10.0  # times that floor, on some channel (traces-29)
     min_apart_hz: float = 4.0  # Hz from line to line; nearer ones are one to the fit (traces-29)
-    max_lines: int = 60  # the highest; a limit of time: a stimulator has hundreds
+    max_lines: int = 60  # the largest; a limit of time: a stimulator has hundreds
+    min_share_of_line: float = 1e-3  # of a channel's variance; a smaller one, as outside of the pass band, is nothing
     min_share: float = 0.02  # of a channel's variance that all lines hold; less is left alone (traces-29)
     frame_s: float = 0.25  # s from fit to fit, each over two frames: the mains' frequency wanders (traces-29)
     min_audible: float = 0.25  # of the samples of a fit; of fewer it would follow the spikes (traces-29)
@@ -78,12 +79,13 @@ def find_lines(recording):
     floor = median_filter(power, (int(RULES.floor_hz * RULES.stretch_s) // 2 * 2 + 1, 1), mode="nearest")
     height = (power / np.maximum(floor, np.finfo("float64").tiny)).max(axis=1)
     lines, _ = find_peaks(height, height=RULES.min_height, distance=RULES.min_apart_hz * RULES.stretch_s)
-    lines = np.sort(lines[np.argsort(-height[lines], kind="stable")[: RULES.max_lines]])
     near = lines[:, None] + np.arange(-1, 2)  # a line of a Hann window is three bins wide
-    held = (power - floor)[near].sum(axis=(0, 1)) / np.maximum(power.sum(axis=0), np.finfo("float64").tiny)
-    if not (held > RULES.min_share).any():
+    shares = (power - floor)[near].sum(axis=1) / np.maximum(power.sum(axis=0), np.finfo("float64").tiny)
+    order = np.argsort(-shares.max(axis=1), kind="stable")[: RULES.max_lines]
+    kept = np.sort(order[shares[order].max(axis=1) > RULES.min_share_of_line])
+    if not (shares[kept].sum(axis=0) > RULES.min_share).any():
         return np.zeros(0)
-    return np.average(frequencies[near], axis=1, weights=height[near])
+    return np.average(frequencies[near[kept]], axis=1, weights=height[near[kept]])
 
 
 def cut_off(traces):
