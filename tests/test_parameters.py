@@ -54,7 +54,7 @@ def test_a_description_says_range_unit_and_choices():
     descriptions = SortingParameters.descriptions()
     assert "a number of at least 100 and at most 10000 (Hz)" in descriptions["freq_min"]
     assert "a whole number of at least 1 and at most 10000000, or None" in descriptions["batch_size"]
-    assert "'wobble', 'tdc-peeler', 'circus-omp'" in descriptions["matching_method"]
+    assert "'local', 'wobble', 'tdc-peeler', 'circus-omp'" in descriptions["matching_method"]
     assert "True or False" in descriptions["debug"]
 
 

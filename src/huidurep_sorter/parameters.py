@@ -223,10 +223,10 @@ class SortingParameters(Checked):
         at_most=1000.0,
     )
     matching_method: str = parameter(
-        "wobble",
+        "local",
         stage="matching",
         text="How templates are matched to the traces",
-        change="Take another to compare. 'wobble' was the best in our experiments.",
+        change="Take another to compare. 'local' is 'wobble', the best in our experiments, in a fraction of its time.",
         choices="templates.matching:MATCHERS",
     )
     merge_temporal_splits: bool = parameter(

@@ -32,6 +32,6 @@ def test_every_engine_finds_the_spikes(spiking, method):
 def test_where_nothing_matches_it_is_said(spiking, monkeypatch):
     traces, _, templates = spiking
     none = np.zeros(0, dtype=[("sample_index", "i8"), ("cluster_index", "i8"), ("segment_index", "i8")])
-    monkeypatch.setitem(matching.MATCHERS, "wobble", lambda *_: none)
+    monkeypatch.setitem(matching.MATCHERS, "local", lambda *_: none)
     with pytest.raises(NothingFound, match="no spike matched"):
         matching.match_templates(traces, templates, SortingParameters())

@@ -3,28 +3,17 @@
 Another engine is another function in `MATCHERS`; parameters, help and documentation read its name from there.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import Spikes
-
-
-@dataclass(frozen=True, kw_only=True)
-class MatchingRules:
-    """How templates are matched, beside what SpikeInterface's engines have as defaults."""
-
-    wobble_rank: int = 3  # of a template; what lies beyond is mostly noise, and takes time (templates-19)
-
-
-RULES = MatchingRules()
+from huidurep_sorter.templates.local_matching import RULES, match_locally
 
 
 def wobble(traces, templates):
     """Subtract the template that explains most, again and again (templates-4, templates-5)."""
-    return _match(traces, templates, "wobble", dict(parameters=dict(approx_rank=RULES.wobble_rank)))
+    return _match(traces, templates, "wobble", dict(parameters=dict(approx_rank=RULES.rank)))
 
 
 def tdc_peeler(traces, templates):
@@ -39,7 +28,7 @@ def circus_omp(traces, templates):
     return _match(traces, templates, "circus-omp", {})
 
 
-MATCHERS = {"wobble": wobble, "tdc-peeler": tdc_peeler, "circus-omp": circus_omp}
+MATCHERS = {"local": match_locally, "wobble": wobble, "tdc-peeler": tdc_peeler, "circus-omp": circus_omp}
 
 
 def _match(traces, templates, method, method_kwargs):

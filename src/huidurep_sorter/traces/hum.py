@@ -29,7 +29,7 @@ class HumRules:
     min_height: float = 10.0  # times that floor, on some channel (traces-29)
     min_apart_hz: float = 4.0  # Hz from line to line; nearer ones are one to the fit (traces-29)
     max_lines: int = 60  # the largest; a limit of time: a stimulator has hundreds
-    min_share_of_line: float = 1e-3  # of a channel's variance; a smaller one, as outside of the pass band, is nothing
+    min_share_of_line: float = 1e-3  # of a channel's variance; less is nothing, as outside of the band (traces-29)
     min_share: float = 0.02  # of a channel's variance that all lines hold; less is left alone (traces-29)
     frame_s: float = 0.25  # s from fit to fit, each over two frames: the mains' frequency wanders (traces-29)
     min_audible: float = 0.25  # of the samples of a fit; of fewer it would follow the spikes (traces-29)
