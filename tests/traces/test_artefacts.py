@@ -222,3 +222,17 @@ def test_artefacts_of_more_than_half_of_the_time_are_found():
     loud = (np.arange(N) // 9000) % 5 < 3
     traces += (80 * rng.normal(size=N) * loud)[:, None] * gains(kind="alike")
     assert count_samples_of(find(traces).all()) == pytest.approx(loud.sum(), rel=0.1)
+
+
+@pytest.mark.parametrize("places", [LINEAR, TETRODE])
+def test_pulses_all_the_time_are_no_artefact(places):
+    """Of 130 Hz: hardly a bin is without one, and nothing would be left to learn from."""
+    traces = noise(len(places))
+    for start in range(100, N - 100, 231):
+        traces[start : start + 10] += 400.0
+    assert count_samples_of(find(traces, places).all()) < 0.5 * N
+
+
+def test_silence_of_most_channels_has_a_usual_level():
+    traces = noise() * (np.arange(N) % 6000 > 2500)[:, None]
+    assert count_samples_of(find(traces).all()) == 0

@@ -79,3 +79,12 @@ def test_channels_above_the_brain_are_left_out(gain, n_channels, n_left, caplog)
         left = leave_out_outside(recording_of(traces, gain=gain), seed=0)
     assert abs(left.get_num_channels() - n_left) <= 6
     assert ("outside" in caplog.text) == (n_left < n_channels)
+
+
+def test_a_pop_that_decays_slowly_leaves_nothing():
+    traces, clean = noise_with(3, 0.0, n_peaks=0), noise_with(3, 0.0, n_peaks=0)
+    for start in range(3000, N - 3000, 9000):
+        traces[start : start + 600, 3] += 300 * np.exp(-np.arange(600) / 60)
+    silenced = silence_pops(recording_of(traces), np.ones(8), np.arange(8) == 3).get_traces()
+    assert np.abs(silenced[:, 3]).max() < 5.5
+    np.testing.assert_array_equal(silenced[:, [2, 4]], clean[:, [2, 4]].astype("float32"))

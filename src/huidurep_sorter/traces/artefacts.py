@@ -36,7 +36,8 @@ class ArtefactRules:
     quantiles: tuple = (0.1, 0.25, 0.5)  # of channels; most are far from any spike (traces-21)
     weights: tuple = (1.0, 0.7, 0.5)  # of their levels; spikes reach the level of half more often (traces-21)
     baseline_s: float = 10.0  # s over which the usual level is a quantile; noise changes slowly (traces-21)
-    quantile_of_calm: float = 0.25  # of levels; artefacts may fill more than half of such a stretch (traces-30)
+    quantiles_of_calm: tuple = (0.25, 0.5)  # of levels; artefacts may fill half of such a stretch (traces-30)
+    max_share_of_time: float = 0.8  # of it; more is how the recording is: the next quantile, or none (traces-30)
     n_baselines: int = 3  # such stretches, over which it is a median again (traces-21)
     min_level: float = 2.0  # an artefact is so loud somewhere (traces-21)
     max_brief_bins: int = 2  # a large spike and a neighbour's are as long as that (traces-28)
@@ -100,8 +101,14 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
     levels = measure_levels(recording, noise_levels, small)
     for start, stop in as_runs(silent):
         levels[start // n_per_bin : -(-stop // n_per_bin)] = np.nan
-    usual = usual_levels(levels, recording.sampling_frequency)
-    runs = find_loud(levels / usual, least_on_small_probe(levels / usual) if small else RULES.min_level)
+    for quantile in RULES.quantiles_of_calm:
+        usual = usual_levels(levels, recording.sampling_frequency, quantile)
+        runs = find_loud(levels / usual, least_on_small_probe(levels / usual) if small else RULES.min_level)
+        if np.diff(runs).sum() < RULES.max_share_of_time * np.isfinite(levels).sum():
+            break
+    else:
+        logger.warning("artefacts would be nearly all of the recording: none is set aside")
+        runs = runs[:0]
     if small:
         filled = as_periods([np.minimum(runs * n_per_bin, n_samples)])
         return Artefacts(reduced=filled[:0], gains=np.zeros((0, len(noise_levels))), filled=filled)
@@ -205,12 +212,14 @@ def levels_of(traces, n_per_bin, small):
     return np.max(np.quantile(size, RULES.quantiles, axis=1).T * RULES.weights, axis=1)
 
 
-def usual_levels(levels, sampling_frequency):
+def usual_levels(levels, sampling_frequency, quantile):
     """Give the level that is usual around each bin, (n_bins,): a median of that of calm moments; levels may be NaN."""
     per_block = max(int(RULES.baseline_s * sampling_frequency / bin_samples(sampling_frequency)), 1)
     n_blocks = max(len(levels) // per_block, 1)
-    known = [block[np.isfinite(block)] for block in np.array_split(levels, n_blocks)]
-    blocks = np.array([np.quantile(block, RULES.quantile_of_calm) if block.size else np.nan for block in known])
+    known = [block[block > 0] for block in np.array_split(levels, n_blocks)]
+    blocks = np.array([np.quantile(block, quantile) if block.size else np.nan for block in known])
+    if np.isnan(blocks).all():
+        return np.ones(len(levels))
     blocks[~np.isfinite(blocks)] = np.nanmedian(blocks)
     blocks = median_filter(blocks, RULES.n_baselines, mode="nearest")
     return np.interp(np.arange(len(levels)), (np.arange(n_blocks) + 0.5) * len(levels) / n_blocks, blocks)

@@ -10,7 +10,7 @@ from spikeinterface.core.recording_tools import get_channel_distances, get_chunk
 from spikeinterface.preprocessing import detect_bad_channels
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from huidurep_sorter.traces.periods import as_runs
+from huidurep_sorter.traces.periods import as_runs, find_runs
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,9 @@ class ChannelRules:
     min_size_of_pop: float = 8.0  # noise units on a channel that pops (traces-24)
     max_share_of_pop: float = 0.15  # of its size, on its neighbours around that time (traces-24)
     around_ms: float = 0.3  # ms around it in which its neighbours would see a spike (traces-24)
-    silenced_ms: float = 1.5  # ms around a pop; the filter rings so long (traces-24)
+    silenced_ms: float = 1.5  # ms around a pop (traces-24)
+    min_size_of_ringing: float = 3.0  # noise units, down to which the filter's ringing is silenced (traces-31)
+    max_ringing_ms: float = 10.0  # ms from a pop, beyond which it may not be; the ringing of 10 mV (traces-31)
     min_channels_of_long_probe: int = 64  # channels; a limit: shorter ones are all in the brain, or none is
     n_chunks: int = 30  # stretches of 0.3 s in which they are looked for; a limit of time
 
@@ -145,12 +147,12 @@ class SilencedPopsSegment(BasePreprocessorSegment):
     def __init__(self, parent, sampling_frequency, noise_levels, popping, nearest):
         super().__init__(parent)
         self.noise_levels, self.popping, self.nearest = noise_levels, popping, nearest
-        samples = (int(round(ms * sampling_frequency / 1000)) for ms in (RULES.around_ms, RULES.silenced_ms))
-        self.around, self.silenced = samples
+        durations_ms = (RULES.around_ms, RULES.silenced_ms, RULES.max_ringing_ms)
+        self.around, self.silenced, self.ringing = (int(round(ms * sampling_frequency / 1000)) for ms in durations_ms)
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """Read all channels, with a margin, to know what the neighbours see, and give those that are asked for."""
-        margin = self.around + self.silenced
+        margin = self.around + self.silenced + self.ringing
         traces, left, _ = get_chunk_with_margin(
             self.parent_recording_segment, start_frame, end_frame, slice(None), margin
         )
@@ -159,5 +161,16 @@ class SilencedPopsSegment(BasePreprocessorSegment):
         for channel in self.popping:
             near = maximum_filter1d(size[:, self.nearest[channel]].max(axis=1), 2 * self.around + 1)
             pops = (size[:, channel] > RULES.min_size_of_pop) & (near < RULES.max_share_of_pop * size[:, channel])
+            ringing = maximum_filter1d(size[:, channel], 2 * self.around + 1) > RULES.min_size_of_ringing
+            pops |= are_in_marked_runs(ringing, pops)
             traces[maximum_filter1d(pops, 2 * self.silenced + 1), channel] = 0
         return traces[left : left + end_frame - start_frame, channel_indices]
+
+
+def are_in_marked_runs(mask, marks):
+    """Say which samples lie in a run of True that holds a mark, (n_samples,) bool."""
+    within = np.zeros(len(mask), dtype=bool)
+    n_marks = np.r_[0, np.cumsum(marks)]
+    for start, stop in find_runs(mask):
+        within[start:stop] = n_marks[stop] > n_marks[start]
+    return within

@@ -27,14 +27,16 @@ class HumRules:
     stretch_s: float = 2.0  # s of each; lines are about 1 Hz wide then (traces-29)
     floor_hz: float = 30.0  # Hz around a line, whose median is the floor that it stands on (traces-29)
     min_height: float = 10.0  # times that floor, on some channel (traces-29)
-    min_apart_hz: float = 4.0  # Hz from line to line; nearer ones are one to the fit (traces-29)
+    min_apart_hz: float = 8.0  # Hz from line to line; nearer ones are one to the fit (traces-29)
     max_lines: int = 60  # the largest; a limit of time: a stimulator has hundreds
     min_share_of_line: float = 1e-3  # of a channel's variance; less is nothing, as outside of the band (traces-29)
     min_share: float = 0.02  # of a channel's variance that all lines hold; less is left alone (traces-29)
-    frame_s: float = 0.25  # s from fit to fit, each over two frames: the mains' frequency wanders (traces-29)
+    frame_s: float = 0.125  # s from fit to fit, each over two frames: the mains' frequency wanders (traces-29)
     min_audible: float = 0.25  # of the samples of a fit; of fewer it would follow the spikes (traces-29)
     step: int = 7  # samples; every so many is enough for a median; a limit of time
-    max_size: float = 3.0  # standard deviations; spikes and artefacts are cut off there before a fit (traces-29)
+    max_size: float = 10.0  # standard deviations; artefacts are cut off there, and no crest of a tone is (traces-29)
+    max_size_left: float = 3.0  # of what a fit leaves; spikes and artefacts are left out of the next one (traces-29)
+    n_fits: int = 3  # one after the other (traces-29)
 
 
 RULES = HumRules()
@@ -58,7 +60,9 @@ def take_off_hum(recording, silent):
     if len(lines_hz) == 0:
         return recording
     logger.info(
-        "%d tones are taken off, as of the mains: %s Hz", len(lines_hz), ", ".join(f"{f:.1f}" for f in lines_hz)
+        "%d tones are taken off, as of the mains or a stimulator: %s Hz",
+        len(lines_hz),
+        ", ".join(f"{f:.1f}" for f in lines_hz),
     )
     return WithoutHumRecording(recording, lines_hz, silent)
 
@@ -90,13 +94,13 @@ def find_lines(recording):
 
 def cut_off(traces):
     """Cut off what is larger than noise and tones are, (n_samples, n_channels)."""
-    limit = size_limit(traces)
+    limit = RULES.max_size * deviation(traces)
     return np.clip(traces, -limit, limit)
 
 
-def size_limit(traces):
-    """Give the size above which traces are no noise, nor tones, (n_channels,)."""
-    return RULES.max_size * np.median(np.abs(traces[:: RULES.step]), axis=0) / 0.6745
+def deviation(traces):
+    """Estimate the standard deviation of each channel by the median absolute value, (n_channels,)."""
+    return np.median(np.abs(traces[:: RULES.step]), axis=0) / 0.6745
 
 
 class WithoutHumRecording(BasePreprocessor):
@@ -162,6 +166,8 @@ def fit_tones(traces, waves, audible):
     products[np.diag_indices_from(products)] *= 1 + 1e-4  # two lines may be one to a short fit
     inverse = np.linalg.inv(products)
     amplitudes = inverse @ (heard.T @ cut_off(values))
-    left = values - heard @ amplitudes  # once more, now that it is known what is larger than noise
-    left[np.abs(left) > size_limit(left)] = 0
-    return waves @ (amplitudes + inverse @ (heard.T @ left))
+    for _ in range(RULES.n_fits - 1):  # once more, now that it is known what is larger than noise
+        left = values - heard @ amplitudes
+        left[np.abs(left) > RULES.max_size_left * deviation(left)] = 0
+        amplitudes += inverse @ (heard.T @ left)
+    return waves @ amplitudes
