@@ -52,6 +52,14 @@ def test_hum_of_high_crests_has_no_other_lines_than_its_own():
     assert left.std() < 0.03 * crests.std()
 
 
+def test_slow_pulses_are_no_hum():
+    traces = noise()
+    for start in range(0, N - 200, int(FS / 5)):
+        traces[start : start + 100] += 300 * np.exp(-np.arange(100) / 20)[:, None]
+    assert len(find_lines(recording_of(traces))) == 0
+    np.testing.assert_allclose(find_lines(recording_of(traces + hum())), [180, 300, 420, 1260], atol=0.1)
+
+
 @pytest.mark.parametrize("faint", [0.0, 0.02])
 def test_nothing_is_found_in_noise_nor_in_little(faint):
     recording = recording_of(noise() + faint * hum())
@@ -73,9 +81,9 @@ def test_hardly_anything_is_left_of_hum(wander_hz, caplog):
 
 
 def test_artefacts_leave_the_hum_around_them_as_little():
-    clean, wave = noise(), 3000 * np.hanning(600) * np.sin(2 * np.pi * 180 * np.arange(600) / FS)
-    for start in range(5000, N - 5000, 8000):
-        clean[start : start + 600] += wave[:, None]
+    clean, rng, at = noise(), np.random.default_rng(1), np.arange(600)
+    for start, hz in zip(rng.integers(0, N - 600, 29), rng.uniform(100, 600, 29), strict=True):
+        clean[start : start + 600] += (3000 * np.hanning(600) * np.sin(2 * np.pi * hz * at / FS))[:, None]
     assert left_of(clean + hum(), clean) < 0.35  # 7 % of the time holds an artefact
 
 

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import median_filter
+from scipy.ndimage import percentile_filter
 from scipy.signal import find_peaks, periodogram
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
@@ -25,7 +25,8 @@ class HumRules:
     max_channels: int = 64  # channels, spread over the probe, that are looked at; a limit of time
     n_stretches: int = 20  # of the recording, of which spectra are taken (traces-29)
     stretch_s: float = 2.0  # s of each; lines are about 1 Hz wide then (traces-29)
-    floor_hz: float = 30.0  # Hz around a line, whose median is the floor that it stands on (traces-29)
+    floor_hz: float = 30.0  # Hz around a line, in which lies the floor that it stands on (traces-29)
+    floor_percentile: float = 90.0  # of that; so slow pulses, whose lines are under 15 Hz apart, have none (traces-29)
     min_height: float = 10.0  # times that floor, on some channel (traces-29)
     min_apart_hz: float = 8.0  # Hz from line to line; nearer ones are one to the fit (traces-29)
     max_lines: int = 60  # the largest; a limit of time: a stimulator has hundreds
@@ -80,7 +81,8 @@ def find_lines(recording):
         frequencies, power = periodogram(cut_off(traces), fs, window="hann", axis=0)
         spectra.append(power.astype("float32"))
     power = np.median(spectra, axis=0)
-    floor = median_filter(power, (int(RULES.floor_hz * RULES.stretch_s) // 2 * 2 + 1, 1), mode="nearest")
+    around = int(RULES.floor_hz * RULES.stretch_s) // 2 * 2 + 1
+    floor = percentile_filter(power, RULES.floor_percentile, (around, 1), mode="nearest")
     height = (power / np.maximum(floor, np.finfo("float64").tiny)).max(axis=1)
     lines, _ = find_peaks(height, height=RULES.min_height, distance=RULES.min_apart_hz * RULES.stretch_s)
     near = lines[:, None] + np.arange(-1, 2)  # a line of a Hann window is three bins wide
