@@ -71,13 +71,13 @@ def svd_features(recording, peaks, seed=0, job_kwargs=None):
     mask = np.zeros((len(neighbours), len(neighbours)), dtype=bool)
     for channel, indices in enumerate(neighbours):
         mask[channel, indices[indices >= 0]] = True
-    window = dict(ms_before=RULES.svd_ms_before, ms_after=RULES.svd_ms_after)
     try:
         with np.errstate(invalid="ignore"):  # one spike has no variance, of which scikit-learn says how much it knows
             features, _, _ = extract_peaks_svd(
                 recording,
                 peaks,
-                **window,
+                ms_before=RULES.svd_ms_before,
+                ms_after=RULES.svd_ms_after,
                 n_components=RULES.n_svd_components,
                 sparsity_mask=mask,
                 seed=seed,

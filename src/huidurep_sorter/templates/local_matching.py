@@ -104,9 +104,9 @@ def correlate_pairs(templates, channels, neighbours, n_shifts):
     overlaps = np.zeros((n_templates, n_shifts, neighbours.shape[1], 2 * n_samples - 1), dtype="float32")
     for template in range(n_templates):
         own = rfft(shifted[template], n_fft, axis=0).transpose(1, 2, 0)  # (n_shifts, n_channels, n_frequencies)
+        known = channels[template][channels[template] >= 0]
         for place, other in enumerate(neighbours[template][neighbours[template] >= 0]):
-            known = channels[template][channels[template] >= 0]
-            _, here, there = np.intersect1d(known, channels[other], assume_unique=False, return_indices=True)
+            _, here, there = np.intersect1d(known, channels[other], return_indices=True)
             found = irfft((own[:, here] * spectra[other][there]).sum(axis=1), n_fft, axis=1)
             overlaps[template, :, place] = np.concatenate([found[:, 1 - n_samples :], found[:, :n_samples]], axis=1)
     return overlaps
@@ -123,26 +123,23 @@ class LocalMatching(BaseTemplateMatching):
         Sparse.
     """
 
-    name = "local"
-    need_noise_levels = False
-
     def __init__(self, recording, templates):
         super().__init__(recording, templates)
         self.prepared = PreparedTemplates.of(templates)
-        self.main_channels = (templates.get_dense_templates() ** 2).sum(axis=1).argmax(axis=1)
 
     def get_margin(self):
         """Give the samples beside a chunk that are read."""
         return RULES.margin_samples
 
     def compute_matching(self, traces, start_frame, end_frame, segment_index):
-        """Match the templates to a chunk; a spike is where its template's `nbefore` lies."""
+        """Match the templates to a chunk; a spike is where its template's `nbefore` lies.
+
+        The vector's channels and amplitudes stay zero: nothing reads those of any engine.
+        """
         starts, labels = peel(correlate(traces, self.prepared), self.prepared)
         spikes = np.zeros(len(starts), dtype=self.get_dtype())
         spikes["sample_index"] = starts + self.templates.nbefore
         spikes["cluster_index"] = labels
-        spikes["channel_index"] = self.main_channels[labels]
-        spikes["amplitude"] = np.abs(traces[spikes["sample_index"], spikes["channel_index"]])
         return spikes[np.argsort(spikes["sample_index"], kind="stable")]
 
 

@@ -17,10 +17,11 @@ from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, Base
 from huidurep_sorter.traces.periods import (
     as_periods,
     as_runs,
+    find_overlapping,
     find_runs,
     merge_periods,
     merge_runs,
-    spread_stretches,
+    read_stretches,
     without_periods,
 )
 from huidurep_sorter.traces.snippets import VALUES_PER_CHUNK
@@ -101,18 +102,11 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
     levels = measure_levels(recording, noise_levels, small)
     for start, stop in as_runs(silent):
         levels[start // n_per_bin : -(-stop // n_per_bin)] = np.nan
-    for quantile in RULES.quantiles_of_calm:
-        usual = usual_levels(levels, recording.sampling_frequency, quantile)
-        runs = find_loud(levels / usual, least_on_small_probe(levels / usual) if small else RULES.min_level)
-        if np.diff(runs).sum() < RULES.max_share_of_time * np.isfinite(levels).sum():
-            break
-    else:
-        logger.warning("artefacts would be nearly all of the recording: none is set aside")
-        runs = runs[:0]
+    usual, runs = find_artefact_runs(levels, recording.sampling_frequency, small)
+    found = as_periods([np.minimum(runs * n_per_bin, n_samples)])
     if small:
-        filled = as_periods([np.minimum(runs * n_per_bin, n_samples)])
-        return Artefacts(reduced=filled[:0], gains=np.zeros((0, len(noise_levels))), filled=filled)
-    outside = without_periods(recording, merge_periods(silent, as_periods([np.minimum(runs * n_per_bin, n_samples)])))
+        return Artefacts(reduced=found[:0], gains=np.zeros((0, len(noise_levels))), filled=found)
+    outside = without_periods(recording, merge_periods(silent, found))
     largest = RULES.times_largest * measure_largest(outside) / noise_levels
     reduced, gains, filled = [np.zeros((0, 2), dtype="int64")], [np.zeros((0, len(noise_levels)))], [runs[:0]]
     for first, last in cut_into_pieces(runs):
@@ -128,6 +122,26 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
         gains=np.concatenate(gains).astype("float32"),
         filled=as_periods([np.minimum(merge_runs(np.concatenate(filled)) * n_per_bin, n_samples)]),
     )
+
+
+def find_artefact_runs(levels, sampling_frequency, small):
+    """Find the bins of artefacts, unless they would be nearly all of the recording.
+
+    Returns
+    -------
+    usual : (n_bins,) float
+        As from `usual_levels`.
+    runs : (n_runs, 2) int64
+        Of bins.
+    """
+    for quantile in RULES.quantiles_of_calm:
+        usual = usual_levels(levels, sampling_frequency, quantile)
+        relative = levels / usual
+        runs = find_loud(relative, least_on_small_probe(relative) if small else RULES.min_level)
+        if np.diff(runs).sum() < RULES.max_share_of_time * np.isfinite(levels).sum():
+            return usual, runs
+    logger.warning("artefacts would be nearly all of the recording: none is set aside")
+    return usual, runs[:0]
 
 
 def examine_piece(traces, usual, largest, n_per_bin):
@@ -172,10 +186,8 @@ def least_on_small_probe(relative):
 
 def measure_largest(recording):
     """Measure the largest values of each channel in stretches of it, (n_channels,): all but those of few stretches."""
-    length = int(RULES.stretch_s * recording.sampling_frequency)
-    stretches = as_runs(spread_stretches(recording.get_total_samples(), length, RULES.n_stretches))
-    traces = (recording.get_traces(start_frame=start, end_frame=stop) for start, stop in stretches)
-    return np.quantile([np.abs(some).max(axis=0) for some in traces], RULES.quantile_of_largest, axis=0)
+    stretches = read_stretches(recording, RULES.stretch_s, RULES.n_stretches)
+    return np.quantile([np.abs(traces).max(axis=0) for traces in stretches], RULES.quantile_of_largest, axis=0)
 
 
 def is_small(locations_um):
@@ -307,14 +319,11 @@ class ReducedArtefactsSegment(BasePreprocessorSegment):
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """Read all channels, which are needed to know what they have in common, and give those that are asked for."""
-        first, last = (
-            np.searchsorted(self.runs[:, 1], start_frame, "right"),
-            np.searchsorted(self.runs[:, 0], end_frame),
-        )
-        if first >= last:
+        here = find_overlapping(self.runs, start_frame, end_frame)
+        if len(self.runs[here]) == 0:
             return self.parent_recording_segment.get_traces(start_frame, end_frame, channel_indices)
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None)).copy()
-        for (start, stop), gains in zip(self.runs[first:last], self.gains[first:last], strict=True):
+        for (start, stop), gains in zip(self.runs[here], self.gains[here], strict=True):
             piece = traces[max(start - start_frame, 0) : stop - start_frame]
             piece -= common_signal(piece, gains)[:, None] * gains
         return traces[:, channel_indices]

@@ -4,13 +4,13 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
+from scipy.ndimage import binary_propagation, maximum_filter1d
 from scipy.signal import find_peaks
 from spikeinterface.core.recording_tools import get_channel_distances, get_chunk_with_margin
 from spikeinterface.preprocessing import detect_bad_channels
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from huidurep_sorter.traces.periods import as_runs, find_runs
+from huidurep_sorter.traces.periods import as_runs
 
 logger = logging.getLogger(__name__)
 
@@ -162,15 +162,6 @@ class SilencedPopsSegment(BasePreprocessorSegment):
             near = maximum_filter1d(size[:, self.nearest[channel]].max(axis=1), 2 * self.around + 1)
             pops = (size[:, channel] > RULES.min_size_of_pop) & (near < RULES.max_share_of_pop * size[:, channel])
             ringing = maximum_filter1d(size[:, channel], 2 * self.around + 1) > RULES.min_size_of_ringing
-            pops |= are_in_marked_runs(ringing, pops)
+            pops = binary_propagation(pops, mask=ringing)
             traces[maximum_filter1d(pops, 2 * self.silenced + 1), channel] = 0
         return traces[left : left + end_frame - start_frame, channel_indices]
-
-
-def are_in_marked_runs(mask, marks):
-    """Say which samples lie in a run of True that holds a mark, (n_samples,) bool."""
-    within = np.zeros(len(mask), dtype=bool)
-    n_marks = np.r_[0, np.cumsum(marks)]
-    for start, stop in find_runs(mask):
-        within[start:stop] = n_marks[stop] > n_marks[start]
-    return within

@@ -13,7 +13,7 @@ from scipy.ndimage import percentile_filter
 from scipy.signal import find_peaks, periodogram
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from huidurep_sorter.traces.periods import are_within, as_runs, spread_stretches, without_periods
+from huidurep_sorter.traces.periods import are_within, read_stretches, without_periods
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +70,12 @@ def take_off_hum(recording, silent):
 
 def find_lines(recording):
     """Find the lines of the spectrum, (n_lines,) float64 in Hz; none where they hold little of the signal."""
-    fs = recording.sampling_frequency
-    length = int(RULES.stretch_s * fs)
-    if recording.get_total_samples() < length:
+    fs, n_channels, spectra = recording.sampling_frequency, recording.get_num_channels(), []
+    if recording.get_total_samples() < int(RULES.stretch_s * fs):
         return np.zeros(0)
-    n_channels, spectra = recording.get_num_channels(), []
     some = recording.channel_ids[np.linspace(0, n_channels - 1, min(n_channels, RULES.max_channels)).astype(int)]
-    for start, stop in as_runs(spread_stretches(recording.get_total_samples(), length, RULES.n_stretches)):
-        traces = recording.get_traces(start_frame=start, end_frame=stop, channel_ids=some).astype("float64")
-        frequencies, power = periodogram(cut_off(traces), fs, window="hann", axis=0)
+    for traces in read_stretches(recording, RULES.stretch_s, RULES.n_stretches, some):
+        frequencies, power = periodogram(cut_off(traces.astype("float64")), fs, window="hann", axis=0)
         spectra.append(power.astype("float32"))
     power = np.median(spectra, axis=0)
     around = int(RULES.floor_hz * RULES.stretch_s) // 2 * 2 + 1

@@ -137,6 +137,18 @@ def spread_stretches(n_samples, length, n_stretches):
     return as_periods([np.column_stack([starts, np.minimum(starts + length, n_samples)])])
 
 
+def read_stretches(recording, length_s, n_stretches, channel_ids=None):
+    """Read stretches that are spread over a recording of one segment, one by one, (n_samples, n_channels) each."""
+    n_samples, length = recording.get_total_samples(), int(length_s * recording.sampling_frequency)
+    for start, stop in as_runs(spread_stretches(n_samples, length, n_stretches)):
+        yield recording.get_traces(start_frame=start, end_frame=stop, channel_ids=channel_ids)
+
+
+def find_overlapping(runs, start, stop):
+    """Find which of some runs, in order, overlap the samples from one to another, as a slice."""
+    return slice(np.searchsorted(runs[:, 1], start, "right"), np.searchsorted(runs[:, 0], stop))
+
+
 def find_runs(mask):
     """Find the runs of True, (n_runs, 2) int64: first index, last index + 1."""
     edges = np.flatnonzero(np.diff(np.r_[False, mask, False].astype("int8")))

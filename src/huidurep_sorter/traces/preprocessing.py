@@ -23,10 +23,10 @@ from huidurep_sorter.traces.hum import take_off_hum
 from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.periods import (
     SetAside,
-    as_runs,
     count_samples_of,
     end_to_end,
     merge_periods,
+    read_stretches,
     spread_stretches,
     without_periods,
 )
@@ -225,10 +225,9 @@ def whitening_matrix(recording, radius_um):
     The covariance is the mean of those of stretches that are spread over the recording, without the quarter in which a
     channel is loudest: one step of a baseline would outweigh all of the noise (traces-22).
     """
-    stretches = as_runs(spread(recording))
+    stretches = read_stretches(recording, RULES.stretch_s, RULES.n_stretches)
     with threadpool_limits(limits=1):  # the last digits of a covariance depend on the number of threads, then all does
-        traces = (recording.get_traces(start_frame=start, end_frame=stop) for start, stop in stretches)
-        covariances = np.stack([some.T @ some / len(some) for some in traces])
+        covariances = np.stack([traces.T @ traces / len(traces) for traces in stretches])
         variances = np.einsum("scc->sc", covariances)
         loudest = (variances / np.maximum(np.median(variances, axis=0), 1e-12)).max(axis=1)
         calm = np.argsort(loudest, kind="stable")[: int(np.ceil((1 - RULES.trimmed_share) * len(loudest)))]

@@ -7,7 +7,14 @@ import numpy as np
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from huidurep_sorter.runtime import NothingFound
-from huidurep_sorter.traces.periods import as_periods, as_runs, count_samples_of, find_runs, merge_runs
+from huidurep_sorter.traces.periods import (
+    as_periods,
+    as_runs,
+    count_samples_of,
+    find_overlapping,
+    find_runs,
+    merge_runs,
+)
 from huidurep_sorter.traces.snippets import VALUES_PER_CHUNK
 
 logger = logging.getLogger(__name__)
@@ -111,19 +118,17 @@ class BridgedPeriodsSegment(BasePreprocessorSegment):
         """Read, and draw a line through each run; at an end of the segment it is level."""
         parent, n_samples = self.parent_recording_segment, self.get_num_samples()
         traces = parent.get_traces(start_frame, end_frame, channel_indices)
-        first = np.searchsorted(self.runs[:, 1], start_frame, "right")
-        last = np.searchsorted(self.runs[:, 0], end_frame)
-        if first < last:
+        runs = self.runs[find_overlapping(self.runs, start_frame, end_frame)]
+        if len(runs):
             traces = traces.copy()
-        for start, stop in self.runs[first:last]:
+        for start, stop in runs:
             before, after = max(start - 1, 0), min(stop, n_samples - 1)
             edges = [parent.get_traces(at, at + 1, channel_indices).astype("float64") for at in (before, after)]
             if start == 0 or stop == n_samples:
                 edges = [edges[0 if start else 1]] * 2
             inside = np.arange(max(start, start_frame), min(stop, end_frame))
             weight = ((inside - before) / max(after - before, 1))[:, None]
-            line = np.nan_to_num(
-                edges[0] * (1 - weight) + edges[1] * weight, posinf=0, neginf=0
-            )  # if nothing is finite
+            line = edges[0] * (1 - weight) + edges[1] * weight
+            line = np.nan_to_num(line, posinf=0, neginf=0)  # where nothing in the segment is finite
             traces[inside - start_frame] = np.round(line) if traces.dtype.kind in "iu" else line
         return traces
