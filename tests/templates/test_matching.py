@@ -1,5 +1,7 @@
 """The search for spikes of known templates."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -35,3 +37,16 @@ def test_where_nothing_matches_it_is_said(spiking, monkeypatch):
     monkeypatch.setitem(matching.MATCHERS, "local", lambda *_: none)
     with pytest.raises(NothingFound, match="no spike matched"):
         matching.match_templates(traces, templates, SortingParameters())
+
+
+def test_where_the_peeler_divides_by_zero_templates_are_matched_locally(spiking, monkeypatch, caplog):
+    traces, times, templates = spiking
+
+    def divide(*args, **kwargs):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(matching, "find_spikes_from_templates", divide)
+    with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
+        spikes = matching.match_templates(traces, templates, SortingParameters(matching_method="tdc-peeler"))
+    assert "instead of 'tdc-peeler'" in caplog.text
+    assert len(spikes) > 0.95 * len(times)

@@ -3,12 +3,16 @@
 Another engine is another function in `MATCHERS`; parameters, help and documentation read its name from there.
 """
 
+import logging
+
 import numpy as np
 from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.local_matching import RULES, match_locally
+
+logger = logging.getLogger(__name__)
 
 
 def wobble(traces, templates):
@@ -17,10 +21,17 @@ def wobble(traces, templates):
 
 
 def tdc_peeler(traces, templates):
-    """Peel off the template that is nearest to each peak, as Tridesclous does."""
+    """Peel off the template that is nearest to each peak, as Tridesclous does.
+
+    Its threshold is 0, by which it divides, where most of a channel was silenced: then templates are matched locally.
+    """
     peaks = templates.get_dense_templates()[:, templates.nbefore]
     sign = "neg" if (peaks.min(axis=1) < -peaks.max(axis=1)).all() else "both"  # it refuses templates of another sign
-    return _match(traces, templates, "tdc-peeler", dict(noise_levels=traces.noise_levels, peak_sign=sign))
+    try:
+        return _match(traces, templates, "tdc-peeler", dict(noise_levels=traces.noise_levels, peak_sign=sign))
+    except ZeroDivisionError:
+        logger.info("a channel is silent most of the time: matching by 'local' instead of 'tdc-peeler'")
+        return match_locally(traces, templates)
 
 
 def circus_omp(traces, templates):
