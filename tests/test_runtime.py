@@ -1,7 +1,7 @@
 import importlib.util
 import logging
 
-from huidurep_sorter.runtime import keep_compiled
+from huidurep_sorter.runtime import keep_compiled, read_stages, stage
 
 SOURCE = """
 from numba import jit
@@ -43,3 +43,16 @@ def test_without_a_folder_to_write_to_it_is_compiled_anew(tmp_path, monkeypatch,
         keep_compiled(module)
     assert module.twice(2) == 4
     assert "no locator" in caplog.text
+
+
+def test_what_a_stage_took_is_read_from_the_log_that_it_wrote(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
+        for _ in range(2):
+            with stage("detect"):
+                sum(range(20_000_000))
+        logging.getLogger("huidurep_sorter").info("recording: 4 channels, 2 s")
+    log = "".join(f"2026-01-01 INFO {message}\n" for message in caplog.messages)
+    stages = read_stages(log)
+    assert list(stages) == ["detect"] and len(stages["detect"]) == 2
+    for seconds, cpu_seconds, gigabytes in stages["detect"]:
+        assert 0 < seconds < 60 and 0 < cpu_seconds < 60 and 0.02 < gigabytes < 100

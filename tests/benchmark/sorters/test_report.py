@@ -6,7 +6,7 @@ from spikeinterface.benchmark import SorterStudy
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 
 from huidurep_sorter.benchmark.sorters import cases
-from huidurep_sorter.benchmark.sorters.report import count_units, read_stages, split_seed
+from huidurep_sorter.benchmark.sorters.report import count_units, split_seed
 from huidurep_sorter.cli.main import main
 from tests.benchmark.sorters.sorters import FAILING, LABELS, OTHER, OURS
 
@@ -75,11 +75,8 @@ def test_background_units_are_not_false_positives(data, tetrode, tmp_path):
     assert (with_background["n_false_positive"], with_background["n_background"]) == (0, 1)
 
 
-def test_small_helpers(tmp_path):
+def test_small_helpers():
     assert split_seed("full_dense_seed12") == ("full_dense", "12") and split_seed("mine") == ("mine", "")
-    log = tmp_path / "huidurep.log"
-    log.write_text("t INFO detect: 1.5 s\nt INFO recording: 4 channels, 2 s\nt INFO detect: 2.0 s\n")
-    assert read_stages(log) == {"detect": 3.5}
 
 
 def test_what_was_run_is_kept_and_redo_gives_the_same(data, done, monkeypatch, capsys):

@@ -15,6 +15,7 @@ from huidurep_sorter.benchmark.sorters.choices import choose_sorters, parse_sort
 from huidurep_sorter.benchmark.sorters.figures import save_figures
 from huidurep_sorter.benchmark.sorters.markdown import markdown
 from huidurep_sorter.benchmark.sorters.study import open_study
+from huidurep_sorter.runtime import read_stages
 from huidurep_sorter.sorter import copy_to_memory
 
 SCORES = ("accuracy", "precision", "recall")
@@ -107,17 +108,9 @@ def case_row(study, key):
     """Return what is known of a case whether or not it worked."""
     recording, seed = split_seed(key[0])
     row = dict(recording=recording, seed=seed, sorter=key[1]) | read_record(study, key)
-    stages = read_stages(study.folder / "sorters" / study.key_to_str(key) / "sorter_output" / "huidurep.log")
-    return row | {f"seconds: {stage}": seconds for stage, seconds in stages.items()}
-
-
-def read_stages(log):
-    """Read the seconds of each stage from the log of the huidurep sorter. Other sorters have no such log."""
-    stages = {}
-    if log.exists():
-        for stage, seconds in re.findall(r"INFO (\w+): ([\d.]+) s$", log.read_text(encoding="utf8"), re.MULTILINE):
-            stages[stage] = stages.get(stage, 0.0) + float(seconds)
-    return stages
+    log = study.folder / "sorters" / study.key_to_str(key) / "sorter_output" / "huidurep.log"  # other sorters have none
+    stages = read_stages(log.read_text(encoding="utf8")) if log.exists() else {}
+    return row | {f"seconds: {name}": sum(seconds for seconds, *_ in runs) for name, runs in stages.items()}
 
 
 def compare(study, key):
