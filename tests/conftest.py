@@ -29,8 +29,9 @@ def two_segments(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def quick():
-    """Parameters that avoid what is slow to compile."""
+    """Parameters that avoid what is slow to compile or to draw."""
     return dict(
+        save_report=False,
         detection_method="locally_exclusive",
         clustering_method="gmm",
         apply_motion_correction=False,

@@ -35,7 +35,7 @@ from huidurep_sorter.units.properties import no_properties
 PACKAGE = Path(huidurep_sorter.__file__).parent
 PATIENCE_S = 180  # of one seed; longer is a failure
 RATES = (8000.0, 10_000.0, 12_500.0, 20_000.0, 24_414.0625, 25_000.0, 30_000.0, 32_000.0, 40_000.0, 50_000.0)
-MAY_BE_NAN = {"amplitude_cutoff"}  # of few spikes it isn't known
+MAY_BE_NAN = {"huidurep_amplitude_cutoff"}  # of few spikes it isn't known
 
 
 # Probes
@@ -110,7 +110,7 @@ def choose_lengths(rng, rate):
     total_s = rng.uniform(1.2, 3.0) if rng.random() < 0.92 else rng.uniform(0.05, 1.5)
     lengths = np.maximum(total_s * rng.dirichlet(np.full(n_segments, 2.0)), 0.05) * rate + 1
     if n_segments > 1 and rng.random() < 0.05:
-        lengths[int(rng.integers(n_segments))] = rng.integers(0, 20)
+        lengths[int(rng.integers(n_segments))] = rng.integers(1, 20)  # SpikeInterface saves no segment of 0
     return lengths.astype(int)
 
 
@@ -420,10 +420,10 @@ def check_sorting(sorting, recording):
         finite = values.dtype.kind != "f" or name in MAY_BE_NAN or np.isfinite(values).all()
         require(finite, f"{name} isn't finite")
     counts = np.bincount(spikes["unit_index"], minlength=len(sorting.unit_ids))
-    require((sorting.get_property("n_spikes") == counts).all(), "n_spikes aren't those of the spikes")
+    require((sorting.get_property("huidurep_num_spikes") == counts).all(), "num_spikes aren't those of the spikes")
     require(np.isin(sorting.get_property("main_channel_id"), recording.channel_ids).all(), "unknown main channels")
     require((counts > 0).all(), "a unit has no spike")
-    require((sorting.get_property("snr") < 1e6).all(), "a huge snr")
+    require((sorting.get_property("huidurep_snr") < 1e6).all(), "a huge snr")
 
 
 def check_error(error, spoilt):

@@ -24,6 +24,7 @@ ORDER = (  # low to high: nothing imports what stands after it
     "units",
     "parameter_fields",
     "parameters",
+    "report",
     "pipeline",
     "sorter",
     "registration",

@@ -12,15 +12,16 @@ from huidurep_sorter.pipeline import sort_recording
 
 WELL_ABOVE_NOISE = 8.0
 PROPERTIES = (
-    "snr",
-    "n_spikes",
-    "firing_rate",
-    "refractory_violations",
-    "presence_ratio",
-    "amplitude_cutoff",
-    "nn_hit_rate",
-    "x",
-    "y",
+    "huidurep_snr",
+    "huidurep_num_spikes",
+    "huidurep_firing_rate",
+    "huidurep_isi_violations_ratio",
+    "huidurep_presence_ratio",
+    "huidurep_amplitude_cutoff",
+    "huidurep_nn_hit_rate",
+    "huidurep_x",
+    "huidurep_y",
+    "main_channel_id",
     "group",
 )
 
@@ -70,8 +71,10 @@ def test_loud_units_are_found_with_their_properties(single, features):
     assert len(found) >= 3
     assert found.mean() >= 0.85
     assert set(PROPERTIES) <= set(sorting.get_property_keys())
-    assert ((sorting.get_property("nn_hit_rate") >= 0) & (sorting.get_property("nn_hit_rate") <= 1)).all()
-    assert sorting.get_property("n_spikes").sum() == sorting.to_spike_vector().size
+    assert (
+        (sorting.get_property("huidurep_nn_hit_rate") >= 0) & (sorting.get_property("huidurep_nn_hit_rate") <= 1)
+    ).all()
+    assert sorting.get_property("huidurep_num_spikes").sum() == sorting.to_spike_vector().size
 
 
 def test_the_same_seed_gives_the_same_spikes_for_any_number_of_jobs(single):
@@ -113,7 +116,7 @@ def test_segments_are_sorted_as_one_recording_would_be(double):
     np.testing.assert_array_equal(apart.unit_ids, joined.unit_ids)
     samples = spikes["sample_index"] + np.array([0, recording.get_num_samples(0)])[spikes["segment_index"]]
     np.testing.assert_array_equal(samples, joined.to_spike_vector()["sample_index"])
-    np.testing.assert_array_equal(apart.get_property("snr"), joined.get_property("snr"))
+    np.testing.assert_array_equal(apart.get_property("huidurep_snr"), joined.get_property("huidurep_snr"))
 
 
 @pytest.mark.parametrize("num_channels", [1, 2, 4])

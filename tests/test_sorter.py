@@ -88,6 +88,17 @@ def test_log_names_device_and_times_and_reaches_sorting_info(sorted_tetrode):
         assert part in text
 
 
+def test_a_report_that_fails_loses_nothing(tetrode, quick, tmp_path, monkeypatch, sorted_tetrode):
+    def fail(folder):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("huidurep_sorter.report.page.write_report", fail)
+    sorting = run_sorter("huidurep", tetrode[0], folder=tmp_path / "out", **quick | dict(save_report=True))
+    np.testing.assert_array_equal(sorting.to_spike_vector(), read_sorter_folder(sorted_tetrode).to_spike_vector())
+    assert "no report was written" in (tmp_path / "out" / "sorter_output" / "huidurep.log").read_text()
+    assert not (tmp_path / "out" / "sorter_output" / "report.html").exists()
+
+
 def test_unit_properties_survive_the_folder(tetrode, tmp_path, monkeypatch):
     """Whatever properties the pipeline gives, of numbers, texts and booleans."""
     made = NumpySorting.from_unit_dict([{"0": np.array([5, 90]), "1": np.array([7])}], 25000.0)
@@ -332,7 +343,7 @@ def test_an_unplugged_recording_gives_an_empty_sorting_like_a_full_one(tetrode, 
         for key in full.get_property_keys():
             assert found.get_property(key).dtype == full.get_property(key).dtype, key
     together = aggregate_units([full, empty])
-    assert len(together.unit_ids) == len(full.unit_ids) and "snr" in together.get_property_keys()
+    assert len(together.unit_ids) == len(full.unit_ids) and "huidurep_snr" in together.get_property_keys()
     assert together.unit_ids.dtype.kind in "iU"  # what SpikeInterface's comparisons take
 
 

@@ -276,6 +276,12 @@ class SortingParameters(Checked):
         text="Save peaks, features, labels and templates in the output folder",
         change="Turn it on to look at the steps of a sorting.",
     )
+    save_report: bool = parameter(
+        True,
+        stage="run",
+        text="Write report.html in the output folder: units, drift, what was left out and why, time and memory",
+        change="Turn it off to save some seconds; `huidurep report` writes it later.",
+    )
     debug: bool = parameter(
         False,
         stage="run",

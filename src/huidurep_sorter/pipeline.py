@@ -2,29 +2,34 @@
 
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from spikeinterface.core import NumpySorting, fix_job_kwargs, split_sorting
 from spikeinterface.core.base import base_period_dtype
 from spikeinterface.core.numpyextractors import SpikeVectorSortingSegment
 
 from huidurep_sorter.parameters import CHUNK_NAMES
+from huidurep_sorter.report.findings import collect, draw
 from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.spikes.clustering import find_clusters
 from huidurep_sorter.spikes.detection import detect_peaks, select_peaks
 from huidurep_sorter.spikes.features import extract_features, locate_spikes
+from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.agglomeration import merge_clusters
 from huidurep_sorter.templates.collisions import without_collisions
 from huidurep_sorter.templates.estimation import make_templates
 from huidurep_sorter.templates.matching import match_templates
 from huidurep_sorter.templates.refinement import refine_templates
-from huidurep_sorter.templates.waveforms import window_samples
+from huidurep_sorter.templates.waveforms import average_waveforms, window_samples
 from huidurep_sorter.traces.checks import prepare_recording
 from huidurep_sorter.traces.motion import find_motion, interpolate
 from huidurep_sorter.traces.periods import merge_periods, of_segments
 from huidurep_sorter.traces.preprocessing import open_traces, prepare
 from huidurep_sorter.units.curation import curate
+from huidurep_sorter.units.discarded import list_discarded
 from huidurep_sorter.units.properties import keep_isolated, measure, no_properties
 
 logger = logging.getLogger(__name__)
@@ -55,7 +60,6 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     parameters.check()
     folder = None if folder is None else Path(folder)
     job_kwargs = with_own_chunks(fix_job_kwargs(dict(job_kwargs or {}) | dict(progress_bar=verbose)))
-    n_segments = recording.get_num_segments()
     try:
         prepared, set_aside = prepare(prepare_recording(recording), parameters)
         if folder is not None:
@@ -63,6 +67,12 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
         sorting = sort_segment(prepared, set_aside, parameters, folder, job_kwargs)
     except NothingFound as reason:
         return empty_sorting(recording, reason)
+    return in_segments_of(recording, sorting)
+
+
+def in_segments_of(recording, sorting) -> NumpySorting:
+    """Give the segments of a recording to a sorting that has them end to end."""
+    n_segments = recording.get_num_segments()
     if n_segments == 1:
         return sorting
     sorting = NumpySorting.from_sorting(split_sorting(sorting, [recording]), with_metadata=True)
@@ -102,10 +112,76 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     if folder is not None and (parameters.save_array or parameters.debug):
         save_arrays(folder, traces, peaks, clusters, templates)
     matched = match_templates(traces, templates, parameters)
-    units = curate(traces, matched, parameters)
-    properties = measure(traces, units, clusters)
-    units, properties = keep_isolated(traces, units, properties, parameters.min_nn_hit_rate)
-    return units.to_sorting(traces.sampling_frequency, properties)
+    units, discarded = curate(traces, matched, parameters)
+    measured, vague = keep_isolated(measure(traces, units, clusters), parameters.min_nn_hit_rate)
+    if folder is not None:
+        discarded = pd.concat([discarded, vague], ignore_index=True)
+        collect(measured, clusters, discarded, parameters.seed).save(folder)
+    return measured.to_sorting()
+
+
+def inspect_sorting(recording, sorting, parameters, folder, job_kwargs=None) -> NumpySorting:
+    """Measure the units of any sorting as those of ours, and save beside it what a report shows.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        With a probe; raw, as for `sort_recording`.
+    sorting : BaseSorting
+        Of any sorter, of that recording.
+    parameters : SortingParameters
+        Those of preprocessing and features are used.
+    folder : str or Path
+        Gets `findings.npz` and `artefacts.npy`.
+    job_kwargs : dict, optional
+
+    Returns
+    -------
+    sorting : NumpySorting
+        The units that have spikes, with their ids and our properties.
+
+    Raises
+    ------
+    NothingFound
+        If no unit has a spike.
+    """
+    folder, job_kwargs = Path(folder), with_own_chunks(fix_job_kwargs(dict(job_kwargs or {})))
+    prepared, set_aside = prepare(prepare_recording(recording), parameters)
+    save_set_aside(folder, recording, set_aside)
+    with open_traces(prepared, set_aside, parameters, folder, job_kwargs) as traces:
+        units, unit_ids = read_units(traces, recording, sorting, parameters)
+        peaks = units.take(draw(np.random.default_rng(parameters.seed), units.label, parameters.n_peaks_per_channel))
+        clusters = locate_spikes(traces, extract_features(traces, peaks, parameters))
+        measured = measure(traces, units, clusters)
+        collect(measured, clusters, list_discarded(units, [None] * units.n_units), parameters.seed).save(folder)
+    found = NumpySorting(units.to_spike_vector(), sorting.sampling_frequency, unit_ids)
+    for name, values in measured.properties().items():
+        found.set_property(name, values)
+    return in_segments_of(recording, found)
+
+
+def read_units(traces, recording, sorting, parameters):
+    """Read the units of a sorting, on the clock of traces, and find the channel on which each has most energy.
+
+    Returns
+    -------
+    units : Spikes
+        Without the spikes that the recording cuts off.
+    unit_ids : (n_units,) array
+        Of the units that have spikes.
+    """
+    vector = sorting.to_spike_vector()
+    lengths = [recording.get_num_samples(segment) for segment in range(recording.get_num_segments())]
+    samples = vector["sample_index"] + (np.cumsum(lengths) - lengths)[vector["segment_index"]]
+    n_before, n_after = window_samples(traces, parameters)
+    inside = (samples >= n_before) & (samples < traces.n_samples - n_after)
+    if not inside.any():
+        raise NothingFound("the sorting has no spike in this recording")
+    kept = np.unique(vector["unit_index"][inside])
+    units = Spikes.at(samples[inside], 0, vector["unit_index"][inside]).compact()
+    templates = average_waveforms(traces, units.to_spike_vector(), len(kept), n_before, n_after)
+    main = (templates**2).sum(axis=1).argmax(axis=1)
+    return replace(units, channel_index=main[units.label]), sorting.unit_ids[kept]
 
 
 def save_arrays(folder, traces, peaks, clusters, templates):

@@ -6,7 +6,6 @@ import multiprocessing
 import platform
 import shutil
 import tempfile
-import time
 import warnings
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ class HuidurepSorter(BaseSorter):
     Like every SpikeInterface sorter it has class methods only, and its state is in its folder:
 
     - ``sorter_output/sorting``: the result, there only when it is complete;
+    - ``sorter_output/report.html``: what a person looks at, with ``save_report``;
     - ``sorter_output/huidurep.log``: device, versions, time of each stage, warnings;
     - ``sorter_output/*.npy``: peaks, features, labels, templates, with ``save_array`` or ``debug``.
     """
@@ -147,14 +147,14 @@ class HuidurepSorter(BaseSorter):
     @classmethod
     def _run_from_folder(cls, sorter_output_folder, params, verbose):
         from huidurep_sorter.pipeline import sort_recording
+        from huidurep_sorter.runtime import timed
         from huidurep_sorter.traces.checks import check_recording
 
         not_run = sorter_output_folder.parent / NOT_RUN
         if not_run.is_file():
             raise FolderInUse(not_run.read_text(encoding="utf8"))
         parameters, job_kwargs = split_params(params)
-        with log_to_file(sorter_output_folder / f"{cls.sorter_name}.log", verbose):
-            start = time.perf_counter()
+        with log_to_file(sorter_output_folder / f"{cls.sorter_name}.log", verbose), timed("total"):
             recording = cls.load_recording_from_folder(sorter_output_folder.parent)
             log_circumstances(recording, parameters)
             check_recording(recording, parameters)
@@ -166,7 +166,8 @@ class HuidurepSorter(BaseSorter):
             save_whole(sorting, sorter_output_folder / "sorting")
             n_spikes = sorting.to_spike_vector().size
             logger.info("%d units, %d spikes", len(sorting.unit_ids), n_spikes)
-            logger.info("total: %.1f s", time.perf_counter() - start)
+            if parameters.save_report:
+                report(sorter_output_folder)
 
     @classmethod
     def _get_result_from_folder(cls, sorter_output_folder):
@@ -254,6 +255,18 @@ def save_whole(sorting, folder):
             raise
         shutil.rmtree(partial, ignore_errors=True)
         raise FolderInUse(f"{folder} has the result of another run, which is kept: give another folder") from None
+
+
+def report(folder):
+    """Write the report; where that fails, the sorting stays and the log says why there is none."""
+    from huidurep_sorter.report.page import write_report
+    from huidurep_sorter.runtime import stage
+
+    try:
+        with stage("report"):
+            write_report(folder)
+    except Exception as error:
+        logger.warning("the sorting is done, but no report was written: %r", error)
 
 
 def log_circumstances(recording, parameters):

@@ -1,7 +1,5 @@
 """What is no neuron, and what is distinct enough to be given to a user."""
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -77,7 +75,7 @@ def test_who_fires_often_and_keeps_a_refractory_period_is_a_neuron(norm, violati
     assert isolation_of(norm, 0.3, violation_ratio, n_expected) == isolated
 
 
-def test_of_a_neuron_a_mixture_and_a_faint_unit_only_the_neuron_is_kept(caplog):
+def test_of_a_neuron_a_mixture_and_a_faint_unit_only_the_neuron_is_kept():
     neuron = poisson(30, 0, refractory_ms=3.0)
     train = poisson(30, 1, refractory_ms=3.0)
     mixture = np.sort(np.concatenate([train, train[::3] + 45]))  # a third of it again, 1.5 ms later
@@ -85,10 +83,8 @@ def test_of_a_neuron_a_mixture_and_a_faint_unit_only_the_neuron_is_kept(caplog):
     array = np.zeros((3, 2, 60, 4))
     array[0, :, :, 0], array[1, :, :, 1], array[2, :, :, 2] = 30 * TEMPLATE[0], 30 * TEMPLATE[0], 3 * TEMPLATE[0]
     traces, spikes = on_four_channels(np.zeros((DURATION, 4))), units(neuron, mixture, faint)
-    with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
-        bad = find_noise(traces, spikes, split_half(array), SortingParameters())
-    assert bad.tolist() == [False, True, True]
-    assert "no refractory period" in caplog.text and "template too small" in caplog.text
+    reasons = find_noise(traces, spikes, split_half(array), SortingParameters())
+    assert reasons == [None, "no refractory period", "template too small"]
 
 
 @pytest.mark.parametrize(("spread", "alike"), [(0.1, True), (0.8, False)])

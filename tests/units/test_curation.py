@@ -34,7 +34,8 @@ def test_spikes_are_moved_to_the_peak_of_their_unit(peak_sign, at):
 
 def test_units_of_too_few_spikes_are_left_out():
     many, few = np.arange(5) * 1000, np.arange(4) * 1000 + 500
-    left = drop_rare(units(few, many))
+    left, discarded = drop_rare(units(few, many))
+    assert discarded[["reason", "num_spikes"]].to_numpy().tolist() == [["too few spikes", 4]]
     assert left.n_units == 1 and left.sample_index.tolist() == many.tolist()
 
 
@@ -54,8 +55,9 @@ def test_what_matching_made_of_two_neurons_becomes_two_units(neurons):
     traces, first, second = neurons
     noise = np.random.default_rng(2).integers(100, DURATION - 100, 1000)
     matched = units(first[::2], first[1::2], second, second[::3] + 2, noise)  # two parts, a copy, and nothing
-    found = curate(traces, matched, PARAMETERS)
+    found, discarded = curate(traces, matched, PARAMETERS)
     assert found.n_units == 2
+    assert discarded["reason"].isin(["template too small", "no refractory period"]).all() and len(discarded) == 1
     for train, truth in zip(found.trains(), (first, second), strict=True):
         assert np.isin(truth, train).mean() > 0.99 and len(train) < 1.01 * len(truth)
 
@@ -64,7 +66,9 @@ def test_merging_temporal_splits_is_a_choice(neurons):
     traces, first, _ = neurons
     half, late = first < DURATION // 2, first >= DURATION // 2
     n_units = {
-        merge: curate(traces, units(first[half], first[late]), SortingParameters(merge_temporal_splits=merge)).n_units
+        merge: curate(traces, units(first[half], first[late]), SortingParameters(merge_temporal_splits=merge))[
+            0
+        ].n_units
         for merge in (True, False)
     }
     assert n_units[True] == 1  # of the same template these two are merged in any case

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from spikeinterface.core import create_sorting_analyzer
+from spikeinterface.metrics.quality import get_quality_metric_list
 
 from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.spikes.spikes import Spikes
@@ -32,41 +34,69 @@ def spikes():
 
 def test_the_hit_rate_is_the_share_of_own_neighbours(spikes):
     traces, found, clusters = spikes
-    isolated, mixed = properties.nn_hit_rates(traces, found, MAIN, clusters)
+    isolated, mixed = properties.nn_hit_rates(properties.find_owners(traces, found, MAIN, clusters), 2, clusters)
     assert isolated == 1.0
     assert mixed == pytest.approx(1 / 3, abs=0.1)  # 100 of its own among 300
 
 
-def test_the_hit_rate_is_the_same_where_spikes_were_moved_from_their_peaks(spikes):
+def test_peaks_have_the_same_owner_where_spikes_were_moved_from_their_peaks(spikes):
     traces, found, clusters = spikes
-    rates, expected = (properties.nn_hit_rates(traces, u, MAIN, clusters) for u in (found.moved(12), found))
-    np.testing.assert_array_equal(rates, expected)
+    owners, expected = (properties.find_owners(traces, u, MAIN, clusters) for u in (found.moved(12), found))
+    np.testing.assert_array_equal(owners, expected)
+    assert set(owners) == {-1, 0, 1}
 
 
 def test_properties_are_those_of_the_spikes(spikes):
     traces, found, clusters = spikes
-    measured = properties.measure(traces, found, clusters)
-    np.testing.assert_array_equal(measured["n_spikes"], [100, 100])
+    measured = properties.measure(traces, found, clusters).properties()
+    np.testing.assert_array_equal(measured["huidurep_num_spikes"], [100, 100])
     np.testing.assert_array_equal(measured["main_channel_id"], traces.recording.channel_ids[[1, 1]])
-    np.testing.assert_allclose(measured["snr"], 100, rtol=0.05)
-    np.testing.assert_allclose(measured["template_norm"], 10, rtol=0.05)
-    np.testing.assert_allclose(measured["y"], 20, atol=1)
-    np.testing.assert_allclose(measured["firing_rate"], 100 / 6.7, rtol=0.01)
+    np.testing.assert_allclose(measured["huidurep_snr"], 100, rtol=0.05)
+    np.testing.assert_allclose(measured["huidurep_template_norm"], 10, rtol=0.05)
+    np.testing.assert_allclose(measured["huidurep_y"], 20, atol=1)
+    np.testing.assert_allclose(measured["huidurep_firing_rate"], 100 / 6.7, rtol=0.01)
 
 
 def test_only_isolated_units_are_kept_with_their_properties(spikes, caplog):
     traces, found, clusters = spikes
     measured = properties.measure(traces, found, clusters)
     with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
-        kept, left = properties.keep_isolated(traces, found, measured, min_nn_hit_rate=0.6)
+        kept, discarded = properties.keep_isolated(measured, min_nn_hit_rate=0.6)
     assert "1 units are left out" in caplog.text
-    assert kept.n_units == 1 and {len(values) for values in left.values()} == {1}
-    assert kept.sample_index.tolist() == found.trains()[0].tolist()
-    assert left["nn_hit_rate"].tolist() == [1.0]
+    assert discarded["num_spikes"].tolist() == [100]
+    assert discarded["reason"].str.startswith("too few of the spikes nearest").all()
+    assert {len(values) for values in kept.properties().values()} == {1}
+    assert kept.units.sample_index.tolist() == found.trains()[0].tolist()
+    np.testing.assert_array_equal(kept.amplitudes, measured.amplitudes[found.label == 0])
+    np.testing.assert_array_equal(kept.owner == 0, measured.owner == 0)
+    assert set(kept.owner) == {-1, 0}
+    assert kept.properties()["huidurep_nn_hit_rate"].tolist() == [1.0]
 
 
 def test_where_no_unit_is_isolated_it_is_said(spikes):
     traces, found, clusters = spikes
-    measured = properties.measure(traces, found, clusters) | {"nn_hit_rate": np.array([0.1, 0.2])}
+    measured = replace(properties.measure(traces, found, clusters), nn_hit_rate=np.array([0.1, 0.2]))
     with pytest.raises(NothingFound, match="distinct"):
-        properties.keep_isolated(traces, found, measured, min_nn_hit_rate=0.45)
+        properties.keep_isolated(measured, min_nn_hit_rate=0.45)
+
+
+def test_violations_are_those_of_spikeinterface(spikes):
+    """By its function, told that no interval is under 1 ms."""
+    traces, _, clusters = spikes
+    steps = np.random.default_rng(3).exponential(2000, size=2000).astype("int64") + 31
+    train = np.cumsum(steps) * 200_000 // steps.sum()
+    train = train[np.r_[True, np.diff(train) > 32]]
+    found = units(train, train + 100)
+    measured = properties.measure(traces, found, clusters).properties()["huidurep_isi_violations_ratio"]
+    sorting = found.to_sorting(traces.sampling_frequency)
+    analyzer = create_sorting_analyzer(sorting, traces.recording, sparse=False)
+    options = dict(isi_violation=dict(isi_threshold_ms=1.5, min_isi_ms=1.0))
+    analyzer.compute("quality_metrics", metric_names=["isi_violation"], metric_params=options)
+    theirs = analyzer.get_extension("quality_metrics").get_data()["isi_violations_ratio"]
+    assert (theirs > 0).all()
+    np.testing.assert_allclose(measured, theirs.to_numpy(dtype="float64"), rtol=1e-6)
+
+
+def test_no_property_hides_a_metric_of_spikeinterface(spikes):
+    theirs = set(get_quality_metric_list()) | {"x", "y", "z", "num_spikes", "isi_violations_ratio"}
+    assert theirs.isdisjoint(properties.no_properties(spikes[0].recording))

@@ -1,7 +1,5 @@
 """Which units are neurons, and which of them are isolated enough to be given to a user."""
 
-import logging
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +9,6 @@ from huidurep_sorter.templates.estimation import RULES as TEMPLATE_RULES
 from huidurep_sorter.templates.estimation import noise_energy
 from huidurep_sorter.templates.split_half import split_half_window
 from huidurep_sorter.templates.waveforms import read_waveforms
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +36,7 @@ RULES = AcceptanceRules()
 
 
 def find_noise(traces, units, templates, parameters):
-    """Find units that are no neurons, (n_units,) bool; the log says why.
+    """Find units that are no neurons, and say why.
 
     Parameters
     ----------
@@ -50,6 +46,11 @@ def find_noise(traces, units, templates, parameters):
         Of the units.
     parameters : SortingParameters
         `min_firing_rate` and `min_template_norm` are used.
+
+    Returns
+    -------
+    reasons : list of (str or None)
+        Of each unit; None for one that may be a neuron.
     """
     norms, reasons = templates.norms(), []
     for label, train in enumerate(units.trains()):
@@ -65,9 +66,7 @@ def find_noise(traces, units, templates, parameters):
             min_norm=parameters.min_template_norm,
         )
         reasons.append(reason)
-    for reason, count in Counter(filter(None, reasons)).items():
-        logger.info("%d units are left out: %s", count, reason)
-    return np.array([reason is not None for reason in reasons], dtype=bool)
+    return reasons
 
 
 def why_noise(

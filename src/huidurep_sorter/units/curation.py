@@ -1,6 +1,10 @@
 """From matched spikes to units: duplicates, merges, and what is no neuron."""
 
 import logging
+from collections import Counter
+
+import numpy as np
+import pandas as pd
 
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import Spikes
@@ -8,6 +12,7 @@ from huidurep_sorter.templates.duplicates import find_duplicated_spikes, find_re
 from huidurep_sorter.templates.split_half import are_near, estimate_split_half
 from huidurep_sorter.templates.waveforms import average_waveforms, lags_of_peaks, window_samples
 from huidurep_sorter.units import acceptance
+from huidurep_sorter.units.discarded import list_discarded
 from huidurep_sorter.units.merging import merge_units
 from huidurep_sorter.units.temporal_splits import merge_temporal_splits
 
@@ -15,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 @stage("curate")
-def curate(traces, matched, parameters) -> Spikes:
+def curate(traces, matched, parameters):
     """Merge units, remove duplicates and leave out what is no neuron.
 
     Duplicates go before merging: a unit merged with its own copy would lose its refractory period (units-4).
@@ -31,28 +36,35 @@ def curate(traces, matched, parameters) -> Spikes:
     -------
     units : Spikes
         Labels 0 to n_units - 1.
+    discarded : DataFrame
+        Units that were left out, and why: as `list_discarded` gives.
 
     Raises
     ------
     NothingFound
         If no unit is left.
     """
-    units = drop_rare(matched.within(traces.n_samples))
+    units, discarded = drop_rare(matched.within(traces.n_samples))
     if len(units):
-        units = drop_rare(units.take(~find_duplicated_spikes(traces, units)))
+        units, more = drop_rare(units.take(~find_duplicated_spikes(traces, units)))
+        discarded = pd.concat([discarded, more], ignore_index=True)
     if len(units):
-        units, templates = drop_noise(traces, merge_units(traces, units), parameters)
+        units, templates, more = drop_noise(traces, merge_units(traces, units), parameters)
+        discarded = pd.concat([discarded, more], ignore_index=True)
+    for reason, count in Counter(discarded["reason"]).items():
+        logger.info("%d units are left out: %s", count, reason)
     if len(units) and parameters.merge_temporal_splits:
         n_units, units = units.n_units, merge_temporal_splits(traces, units, templates)
         logger.info("%d temporal splits were merged", n_units - units.n_units)
     if len(units) == 0:
         raise NothingFound("no unit is left after curation")
-    return align_to_peaks(traces, units, parameters)
+    return align_to_peaks(traces, units, parameters), discarded
 
 
-def drop_rare(units) -> Spikes:
+def drop_rare(units):
     """Leave out units of too few spikes to tell what they are."""
-    return units.without(units.counts() < acceptance.RULES.min_spikes_of_large)
+    rare = units.counts() < acceptance.RULES.min_spikes_of_large
+    return units.without(rare), list_discarded(units, ["too few spikes" if is_rare else None for is_rare in rare])
 
 
 def drop_noise(traces, units, parameters):
@@ -63,14 +75,18 @@ def drop_noise(traces, units, parameters):
     units : Spikes
     templates : SplitHalfTemplates
         Of these units.
+    discarded : DataFrame
     """
     templates = estimate_split_half(traces, units)
     max_lag_ms = acceptance.RULES.max_lag_of_redundant_ms
     near = are_near(traces, templates)
-    bad = acceptance.find_noise(traces, units, templates, parameters)
-    bad |= find_redundant_units(units, traces.sampling_frequency, templates.norms(), near, max_lag_ms)
+    reasons = acceptance.find_noise(traces, units, templates, parameters)
+    redundant = find_redundant_units(units, traces.sampling_frequency, templates.norms(), near, max_lag_ms)
+    for unit in np.flatnonzero(redundant):
+        reasons[unit] = reasons[unit] or "the tail of a larger unit"
+    bad = np.array([reason is not None for reason in reasons], dtype=bool)
     logger.info("%d units after merging, %d left out", bad.size, bad.sum())
-    return units.without(bad), templates.take(~bad)
+    return units.without(bad), templates.take(~bad), list_discarded(units, reasons, templates.norms())
 
 
 def align_to_peaks(traces, units, parameters) -> Spikes:

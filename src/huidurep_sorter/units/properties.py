@@ -1,23 +1,25 @@
 """What a curator wants to know of each unit, as properties of the sorting.
 
-Another property is another line of `PROPERTIES`.
+Another property is another line of `PROPERTIES`. Names begin with `huidurep_`: in viewers a property of the sorting
+hides the metric of the same name that SpikeInterface computes, on other traces and by another definition.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from spikeinterface.core import ChannelSparsity
-from spikeinterface.metrics.quality.misc_metrics import amplitude_cutoff
+from spikeinterface.metrics.quality.misc_metrics import amplitude_cutoff, isi_violations
 from spikeinterface.postprocessing.localization_tools import compute_monopolar_triangulation
 
 from huidurep_sorter.runtime import NothingFound, stage
-from huidurep_sorter.spikes.spike_trains import count_presence, expected_violations, lags_to_nearest, violation_ratio
+from huidurep_sorter.spikes.spike_trains import TRAIN_RULES, count_presence, lags_to_nearest, violation_ratio
 from huidurep_sorter.templates.estimation import as_templates
 from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, split_half_window
 from huidurep_sorter.traces.probe import channels_within
 from huidurep_sorter.units.acceptance import is_isolated
+from huidurep_sorter.units.discarded import list_discarded
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ class PropertyRules:
     match_ms: float = 0.3  # ms between a peak and the unit's spike that it is, at most (units-41)
     match_radius_um: float = 75.0  # um from a unit's main channel, within which its peaks are found (units-41)
     location_radius_um: float = 75.0  # um around its main channel, over which a unit is located (units-30)
+    isi_threshold_ms: float = 1.5  # ms; a shorter interval is a violation; SpikeInterface's default
+    min_isi_ms: float = TRAIN_RULES.censored_ms  # ms; no interval of a unit is shorter: they are censored (units-1)
     chunk_s: float = 5.0  # s of traces read at once; a limit of memory
 
 
@@ -38,36 +42,65 @@ RULES = PropertyRules()
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What properties are made of, for units whose mean waveforms are known.
+    """What is known of units, from which their properties are made.
 
     Attributes
     ----------
     traces : Traces
     units : Spikes
-    clusters : Spikes
-        The peaks that were clustered, with features.
     templates : SplitHalfTemplates
-    size : (n_units, n_channels) float32
-        Largest deflection of the mean waveform.
+    waveforms : (n_units, n_samples, n_channels) float32
+        Mean waveforms; `split_half_window` says how many samples stand before their peak.
     main : (n_units,) int64
-        Main channel of each unit.
+        Channel of each unit's largest deflection.
     location_um : (n_units, 2) float64
     amplitudes : (n_spikes,) float32
         Size of the trace at each spike, on the main channel of its unit.
+    owner : (n_peaks,) int64
+        Unit of each peak that was clustered; -1 for none.
+    nn_hit_rate : (n_units,) float64
     """
 
     traces: object
     units: object
-    clusters: object
     templates: object
-    size: np.ndarray
+    waveforms: np.ndarray
     main: np.ndarray
     location_um: np.ndarray
     amplitudes: np.ndarray
+    owner: np.ndarray
+    nn_hit_rate: np.ndarray
+
+    @property
+    def size(self):
+        """Give the largest deflection of each mean waveform, (n_units, n_channels)."""
+        return np.abs(self.waveforms).max(axis=1)
 
     def of_each_train(self, function):
         """Apply a function to the spike train of each unit, (n_units,)."""
         return np.array([function(train) for train in self.units.trains()])
+
+    def take(self, which) -> "Measured":
+        """Take the units of a mask (n_units,), and number them 0 to n - 1."""
+        numbers = np.append(np.where(which, np.cumsum(which) - 1, -1), -1)
+        of_units = ("waveforms", "main", "location_um", "nn_hit_rate")
+        return replace(
+            self,
+            units=self.units.without(~which),
+            templates=self.templates.take(which),
+            amplitudes=self.amplitudes[which[self.units.label]],
+            owner=numbers[self.owner],
+            **{name: getattr(self, name)[which] for name in of_units},
+        )
+
+    def properties(self):
+        """Give the properties of each unit: those of `PROPERTIES`, and `main_channel_id` and `group`."""
+        own = {name: np.asarray(function(self), dtype) for name, (dtype, function) in PROPERTIES.items()}
+        return own | channel_properties(self.traces.recording, self.main)
+
+    def to_sorting(self):
+        """Give the units as a `NumpySorting` with their properties."""
+        return self.units.to_sorting(self.traces.sampling_frequency, self.properties())
 
 
 def firing_rates(measured):
@@ -75,10 +108,11 @@ def firing_rates(measured):
     return measured.units.counts() / measured.traces.duration_s
 
 
-def refractory_violations(measured):
-    """Count pairs within the refractory period over those of a Poisson process, (n_units,)."""
-    fs, n_samples = measured.traces.sampling_frequency, measured.traces.n_samples_with_signal
-    return measured.of_each_train(lambda train: violation_ratio(train, fs, n_samples)[0])
+def isi_violations_ratios(measured):
+    """Give SpikeInterface's `isi_violations_ratio` of each unit, (n_units,), for the censored intervals of ours."""
+    fs, duration_s = measured.traces.sampling_frequency, measured.traces.duration_s
+    limits_s = RULES.isi_threshold_ms / 1000, RULES.min_isi_ms / 1000
+    return measured.of_each_train(lambda train: isi_violations([train / fs], duration_s, *limits_s)[0])
 
 
 def presence_ratios(measured):
@@ -94,54 +128,48 @@ def amplitude_cutoffs(measured):
 
 
 PROPERTIES = {  # name: (type, function of `Measured`); one more line is one more property of every sorting
-    "snr": ("float32", lambda m: (m.size / np.maximum(m.traces.noise_levels, 1e-9)).max(axis=1)),
-    "amplitude": ("float32", lambda m: m.size.max(axis=1)),  # in units of the preprocessed traces
-    "template_norm": ("float64", lambda m: m.templates.norms()),  # without the part that noise adds
-    "n_spikes": ("int64", lambda m: m.units.counts()),
-    "firing_rate": ("float64", firing_rates),
-    "refractory_violations": ("float64", refractory_violations),
-    "presence_ratio": ("float64", presence_ratios),
-    "amplitude_cutoff": ("float64", amplitude_cutoffs),
-    "nn_hit_rate": ("float64", lambda m: nn_hit_rates(m.traces, m.units, m.main, m.clusters)),
-    "x": ("float64", lambda m: m.location_um[:, 0]),
-    "y": ("float64", lambda m: m.location_um[:, 1]),
+    "huidurep_snr": ("float32", lambda m: (m.size / np.maximum(m.traces.noise_levels, 1e-9)).max(axis=1)),
+    "huidurep_amplitude": ("float32", lambda m: m.size.max(axis=1)),  # in units of the preprocessed traces
+    "huidurep_template_norm": ("float64", lambda m: m.templates.norms()),  # without the part that noise adds
+    "huidurep_num_spikes": ("int64", lambda m: m.units.counts()),
+    "huidurep_firing_rate": ("float64", firing_rates),
+    "huidurep_isi_violations_ratio": ("float64", isi_violations_ratios),
+    "huidurep_presence_ratio": ("float64", presence_ratios),
+    "huidurep_amplitude_cutoff": ("float64", amplitude_cutoffs),
+    "huidurep_nn_hit_rate": ("float64", lambda m: m.nn_hit_rate),
+    "huidurep_x": ("float64", lambda m: m.location_um[:, 0]),
+    "huidurep_y": ("float64", lambda m: m.location_um[:, 1]),
 }
 
 
 @stage("measure")
-def measure(traces, units, clusters):
-    """Measure the properties of units.
+def measure(traces, units, clusters) -> Measured:
+    """Measure units.
 
     Parameters
     ----------
     traces : Traces
     units : Spikes
-        At least one.
+        At least one; ordered by sample.
     clusters : Spikes
         The peaks that were clustered, with features.
-
-    Returns
-    -------
-    properties : dict of (n_units,) arrays
-        Those of `PROPERTIES`, and `main_channel_id` and `group`.
     """
     array = average_split_half(traces, units)
     waveforms = array.mean(axis=1)
-    size = np.abs(waveforms).max(axis=1)
-    main = size.argmax(axis=1)
+    main = np.abs(waveforms).max(axis=1).argmax(axis=1)
     n_before, _ = split_half_window(traces.sampling_frequency)
-    measured = Measured(
+    owner = find_owners(traces, units, main, clusters)
+    return Measured(
         traces=traces,
         units=units,
-        clusters=clusters,
         templates=near_main_channel(traces, array, units.counts()),
-        size=size,
+        waveforms=waveforms,
         main=main,
         location_um=locate_units(traces, waveforms, n_before, main),
         amplitudes=spike_amplitudes(traces, units, main),
+        owner=owner,
+        nn_hit_rate=nn_hit_rates(owner, len(main), clusters),
     )
-    properties = {name: np.asarray(function(measured), dtype) for name, (dtype, function) in PROPERTIES.items()}
-    return properties | channel_properties(traces.recording, main)
 
 
 def no_properties(recording):
@@ -156,22 +184,36 @@ def channel_properties(recording, main):
     return {"main_channel_id": recording.channel_ids[main], "group": np.asarray(recording.get_channel_groups())[main]}
 
 
-def keep_isolated(traces, units, properties, min_nn_hit_rate):
-    """Keep the units that are distinct enough from others, and their properties.
+def keep_isolated(measured, min_nn_hit_rate):
+    """Keep the units that are distinct enough from others.
+
+    Parameters
+    ----------
+    measured : Measured
+    min_nn_hit_rate : float
+
+    Returns
+    -------
+    kept : Measured
+    discarded : DataFrame
+        The others, as `list_discarded` gives.
 
     Raises
     ------
     NothingFound
-        If there is none.
+        If no unit is distinct enough.
     """
-    known = (properties[name] for name in ("template_norm", "nn_hit_rate", "refractory_violations"))
-    n_expected = expected_violations(units.counts(), traces.sampling_frequency, traces.n_samples_with_signal)
-    isolated = is_isolated(*known, n_expected, min_nn_hit_rate)
+    traces, units = measured.traces, measured.units
+    fs, n_samples, norms = traces.sampling_frequency, traces.n_samples_with_signal, measured.templates.norms()
+    violations, n_expected = np.array([violation_ratio(train, fs, n_samples) for train in units.trains()]).T
+    isolated = is_isolated(norms, measured.nn_hit_rate, violations, n_expected, min_nn_hit_rate)
+    reason = "too few of the spikes nearest to theirs are their own"
     if not isolated.all():
-        logger.info("%d units are left out: too few of the spikes nearest to theirs are their own", (~isolated).sum())
+        logger.info("%d units are left out: %s", (~isolated).sum(), reason)
     if not isolated.any():
         raise NothingFound("no unit is distinct enough from others")
-    return units.without(~isolated), {name: values[isolated] for name, values in properties.items()}
+    discarded = list_discarded(units, [None if kept else reason for kept in isolated], norms)
+    return measured.take(isolated), discarded
 
 
 def locate_units(traces, waveforms, n_before, main):
@@ -194,27 +236,25 @@ def spike_amplitudes(traces, units, main):
     return out
 
 
-def nn_hit_rates(traces, units, main, clusters):
+def nn_hit_rates(owner, n_units, clusters):
     """Give the fraction of the spikes nearest to a unit's, by features on the same channel, that are its own.
 
     Of a unit with few spikes on a channel only as many neighbours are looked at as it has other spikes there.
 
     Parameters
     ----------
-    traces : Traces
-    units : Spikes
-    main : (n_units,) int64
-        Main channels.
+    owner : (n_peaks,) int64
+        Unit of each peak, as `find_owners` gives.
+    n_units : int
     clusters : Spikes
-        With features.
+        The peaks, with features.
 
     Returns
     -------
     rates : (n_units,) float
         0 to 1.
     """
-    owner = find_owners(traces, units, main, clusters)
-    own, seen = np.zeros(len(main)), np.zeros(len(main))
+    own, seen = np.zeros(n_units), np.zeros(n_units)
     for channel in np.unique(clusters.channel_index):
         here = np.flatnonzero(clusters.channel_index == channel)
         if here.size < 2:
@@ -222,7 +262,7 @@ def nn_hit_rates(traces, units, main, clusters):
         k, features = min(RULES.n_neighbours, here.size - 1), clusters.features[here]
         neighbours = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
         mine = owner[here] >= 0
-        n_others = np.bincount(owner[here][mine], minlength=len(main))[owner[here]] - 1
+        n_others = np.bincount(owner[here][mine], minlength=n_units)[owner[here]] - 1
         counted = np.arange(k) < np.maximum(n_others, 1)[:, None]
         same = ((owner[here][neighbours] == owner[here][:, None]) & counted).sum(axis=1) / counted.sum(axis=1)
         np.add.at(own, owner[here][mine], same[mine])

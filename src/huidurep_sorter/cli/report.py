@@ -1,0 +1,97 @@
+"""`huidurep report FOLDER`: a page to look at, of a sorting of ours or of any other."""
+
+from pathlib import Path
+
+from huidurep_sorter.cli.main import UsageError
+
+
+def add_command(subparsers):
+    """Add `report`."""
+    parser = subparsers.add_parser(
+        "report",
+        help="write a page that shows a sorting",
+        description="Write report.html for a sorting by huidurep, or by any sorter with --output.",
+    )
+    parser.add_argument(
+        "path", type=Path, help="output folder of a sorter, a SortingAnalyzer, or with --recording a saved sorting"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="folder to make, for what huidurep did not sort")
+    parser.add_argument("--recording", type=Path, help="the recording, where PATH doesn't hold it")
+    parser.add_argument("--format", help="format of the recording, as for huidurep sort")
+    parser.add_argument("--n-jobs", type=int, default=1, help="processes (default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments):
+    """Write the report, print where it is, and return the exit code."""
+    from huidurep_sorter.report.findings import NAME as FINDINGS
+    from huidurep_sorter.report.page import write_report
+
+    if not arguments.path.exists():
+        raise UsageError(f"{arguments.path} doesn't exist")
+    if arguments.output is None:
+        for folder in (arguments.path, arguments.path / "sorter_output"):
+            if (folder / FINDINGS).is_file():
+                print(write_report(folder))
+                return 0
+        raise UsageError(f"{arguments.path} isn't the output of huidurep: give --output, a folder to make")
+    print(report_any(arguments))
+    return 0
+
+
+def report_any(arguments):
+    """Measure the units of any sorting, and write their report into a new folder."""
+    from huidurep_sorter.parameters import SortingParameters
+    from huidurep_sorter.pipeline import inspect_sorting
+    from huidurep_sorter.report.page import write_report
+    from huidurep_sorter.sorter import log_to_file, save_whole
+
+    output = arguments.output
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} exists: give another folder")
+    try:
+        recording, sorting = read_pair(arguments.path, arguments.recording, arguments.format)
+        if not recording.has_probe():
+            raise ValueError("the recording has no probe")
+    except Exception as error:  # readers raise many kinds
+        raise UsageError(str(error) or type(error).__name__) from error
+    output.mkdir(parents=True, exist_ok=True)
+    with log_to_file(output / "huidurep.log"):
+        found = inspect_sorting(
+            recording, sorting, SortingParameters(), output, job_kwargs=dict(n_jobs=arguments.n_jobs)
+        )
+        save_whole(found, output / "sorting")
+    return write_report(output, title=arguments.path.absolute().name)
+
+
+def read_pair(path, recording_path, file_format):
+    """Read the recording and the sorting that are to be shown.
+
+    Parameters
+    ----------
+    path : Path
+        Output folder of a sorter, a SortingAnalyzer, or with a recording anything with a sorting that loads.
+    recording_path : Path or None
+    file_format : str or None
+        Of the recording.
+    """
+    from spikeinterface.core import BaseSorting, SortingAnalyzer, load
+    from spikeinterface.sorters import read_sorter_folder
+
+    from huidurep_sorter.cli.reading import read_recording
+
+    if (path / "spikeinterface_log.json").is_file():
+        loaded = read_sorter_folder(path, register_recording=True)
+    else:
+        loaded = load(path)
+    if isinstance(loaded, SortingAnalyzer):
+        recording, sorting = loaded.recording if loaded.has_recording() else None, loaded.sorting
+    elif isinstance(loaded, BaseSorting):
+        recording, sorting = getattr(loaded, "_recording", None), loaded
+    else:
+        raise ValueError(f"{path} holds a {type(loaded).__name__}, no sorting")
+    if recording_path is not None:
+        recording = read_recording(recording_path, file_format)
+    if recording is None:
+        raise ValueError(f"{path} has no recording: give --recording")
+    return recording, sorting
