@@ -1,16 +1,15 @@
 """`huidurep sort PATH -o OUT`: sort a recording without writing Python."""
 
 import argparse
-import shutil
 from functools import partial
 from pathlib import Path
 
 import yaml
-from spikeinterface.core import create_sorting_analyzer
 from spikeinterface.sorters import run_sorter
 
 from huidurep_sorter.cli.main import EXIT_CODES, UsageError
-from huidurep_sorter.cli.reading import FORMATS, read_recording
+from huidurep_sorter.cli.phy import check_export, export_phy
+from huidurep_sorter.cli.reading import format_names, read_recording
 from huidurep_sorter.parameter_fields import by_stage, kinds_of, say_allowed
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.sorter import HuidurepSorter, split_params
@@ -45,13 +44,17 @@ def add_command(subparsers):
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier output in that folder")
     parser.add_argument(
         "--format",
-        help=f"format of PATH, else guessed by content: {', '.join(FORMATS)}, or any extractor of SpikeInterface; "
+        help=f"format of PATH, else guessed by content: {', '.join(format_names())}; "
         "a .pkl, which runs as code, needs it",
     )
-    parser.add_argument("--stream", help="stream (SpikeGLX, Open Ephys) or electrical series (NWB)")
+    parser.add_argument(
+        "--stream",
+        help="stream, electrical series (NWB) or experiment (Open Ephys), or a part of its name, "
+        "where PATH holds several with spikes",
+    )
     parser.add_argument("--probe", type=Path, help="probeinterface .json or .prb file (a .prb runs as code)")
     parser.add_argument("--params", type=Path, help="YAML or JSON file of parameters; options override it")
-    parser.add_argument("--export-phy", action="store_true", help="also write OUT/phy")
+    parser.add_argument("--export-phy", action="store_true", help="also write OUT/phy, with a copy of the traces")
     parser.add_argument("--n-jobs", type=int, help="processes (default: 1)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log and progress on stderr")
     binary = parser.add_argument_group("binary files")
@@ -108,6 +111,8 @@ def run(arguments):
         check_recording(recording, split_params(params)[0])
     except Exception as error:  # readers raise many kinds: whatever stops us here is the input's
         raise UsageError(str(error) or type(error).__name__) from error
+    if arguments.export_phy:
+        check_export(recording)
     sorting = run_sorter(
         "huidurep",
         recording,
@@ -117,7 +122,7 @@ def run(arguments):
         **params,
     )
     if arguments.export_phy:
-        export_phy(sorting, recording, arguments.output / "phy", params["job_kwargs"])
+        export_phy(sorting, recording, arguments.output / "phy", params, verbose=arguments.verbose)
     print(f"{len(sorting.unit_ids)} units, {sorting.to_spike_vector().size} spikes: {arguments.output}")
     return 0
 
@@ -159,22 +164,3 @@ def read_parameters(path):
     if not isinstance(params, dict):
         raise ValueError(f"{path} must hold names and values of parameters")
     return params
-
-
-def export_phy(sorting, recording, folder, job_kwargs):
-    """Write a folder that Phy opens; nothing where there is no unit."""
-    from spikeinterface.exporters import export_to_phy
-    from spikeinterface.preprocessing import bandpass_filter
-
-    if len(sorting.unit_ids) == 0:
-        print("no unit: nothing to export to Phy")
-        return
-    partial = folder.with_name("phy.partial")
-    analyzer = create_sorting_analyzer(
-        sorting, bandpass_filter(recording, dtype="float32"), verbose=False, job_kwargs=job_kwargs
-    )
-    analyzer.compute(["random_spikes", "waveforms", "templates", "noise_levels"], **job_kwargs)
-    export_to_phy(analyzer, partial, compute_pc_features=False, compute_amplitudes=False, verbose=False, **job_kwargs)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.rename(folder)
