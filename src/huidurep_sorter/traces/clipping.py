@@ -61,31 +61,50 @@ def find_limits(recording, rules=RULES):
     lowest, highest : (n_channels,) float64
         Infinite for none.
     noise : (n_channels,) float64
-        Of the slope from sample to sample, what is taken off that of a flank.
+        Of the slope from sample to sample, what is taken off that of a flank; 0 for a channel without a limit.
     middle : (n_channels,) float64
-        Of the values.
+        Of the values; 0 for a channel without a limit.
     """
     n_max, found = max_samples(recording, rules), {1: [], -1: []}
-    slopes, middles = [], []
+    for traces in read_raw_stretches(recording, rules):
+        for sign in found:
+            found[sign].append(describe_extremes(traces, sign, n_max, rules))
+    lowest, highest = -as_limits(np.array(found[-1]), rules), as_limits(np.array(found[1]), rules)
+    clipped = np.isfinite(lowest) | np.isfinite(highest)
+    noise, middle = np.zeros((2, len(clipped)))
+    if clipped.any():
+        values = [traces[:, clipped].astype("float64") for traces in read_raw_stretches(recording, rules)]
+        slopes = [np.median(np.abs(v[2:] - v[:-2]), axis=0) / 2 for v in values]
+        noise[clipped] = rules.flat * np.median(slopes, axis=0)
+        middle[clipped] = np.median([np.median(v, axis=0) for v in values], axis=0)
+    return lowest, highest, noise, middle
+
+
+def read_raw_stretches(recording, rules=RULES):
+    """Read stretches that are spread over each segment, each (n_samples, n_channels)."""
     length = int(rules.stretch_s * recording.sampling_frequency)
     for segment in range(recording.get_num_segments()):
         for start, stop in as_runs(spread_stretches(recording.get_num_samples(segment), length, rules.n_stretches)):
-            traces = recording.get_traces(segment_index=segment, start_frame=start, end_frame=stop).astype("float64")
-            for sign in found:
-                found[sign].append([describe_extreme(values, n_max, rules) for values in sign * traces.T])
-            middles.append(np.median(traces, axis=0))
-            slopes.append(np.median(np.abs(traces[2:] - traces[:-2]), axis=0) / 2)
-    noise = rules.flat * np.median(slopes, axis=0)
-    lowest, highest = -as_limits(np.array(found[-1]), rules), as_limits(np.array(found[1]), rules)
-    return lowest, highest, noise, np.median(middles, axis=0)
+            yield recording.get_traces(segment_index=segment, start_frame=start, end_frame=stop)
 
 
-def describe_extreme(values, n_max, rules=RULES):
-    """Give the highest value of a channel, how many runs of samples have it, and how many values lie below it."""
-    highest = values.max()
-    lengths = np.diff(find_runs(values >= highest), axis=1)
-    n_runs = ((lengths >= rules.min_run) & (lengths <= n_max)).sum()
-    return highest, n_runs, np.unique(values).size if n_runs else 0
+def describe_extremes(traces, sign, n_max, rules=RULES):
+    """Describe the highest values of channels, or the lowest ones, with the other sign (`sign` is -1).
+
+    Returns
+    -------
+    extremes : (n_channels, 3) float64
+        The value, how many runs of samples have it, and how many values of the channel lie below it; that is 0 where
+        there is no run.
+    """
+    highest = traces.max(axis=0) if sign > 0 else traces.min(axis=0)
+    at_extreme = traces == highest
+    extremes = np.column_stack([sign * highest.astype("float64"), np.zeros((len(highest), 2))])
+    for channel in np.flatnonzero(at_extreme.sum(axis=0) >= rules.min_run):
+        lengths = np.diff(find_runs(at_extreme[:, channel]), axis=1)
+        n_runs = ((lengths >= rules.min_run) & (lengths <= n_max)).sum()
+        extremes[channel, 1:] = n_runs, np.unique(traces[:, channel]).size if n_runs else 0
+    return extremes
 
 
 def as_limits(extremes, rules=RULES):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from spikeinterface.core import concatenate_recordings
 from spikeinterface.core.recording_tools import get_channel_distances
-from spikeinterface.preprocessing import bandpass_filter, common_reference, phase_shift, scale, silence_periods, whiten
+from spikeinterface.preprocessing import phase_shift, scale, silence_periods
 from spikeinterface.preprocessing.whiten import compute_whitening_from_covariance
 from threadpoolctl import threadpool_limits
 
@@ -19,6 +19,7 @@ from huidurep_sorter.traces.artefacts import ReducedArtefactsRecording, find_art
 from huidurep_sorter.traces.cache import keep_traces
 from huidurep_sorter.traces.channels import find_popping, leave_out_outside, silence_pops
 from huidurep_sorter.traces.clipping import interpolate_clipped
+from huidurep_sorter.traces.filtering import BandPassRecording, MedianReferencedRecording
 from huidurep_sorter.traces.hum import take_off_hum
 from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.periods import (
@@ -32,6 +33,7 @@ from huidurep_sorter.traces.periods import (
 )
 from huidurep_sorter.traces.silence import BridgedPeriodsRecording, find_silent_periods
 from huidurep_sorter.traces.traces import Traces
+from huidurep_sorter.traces.whitening import LocallyWhitenedRecording
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +167,7 @@ def fill(recording, set_aside, seed):
 
 
 def preprocess(recording, *, freq_min=150.0, freq_max=7000.0, whitening_radius_um=100.0, seed=0):
-    """Band-pass filter, reference and whiten a recording, lazily, with SpikeInterface's own steps.
+    """Band-pass filter, reference and whiten a recording, lazily: the steps of SpikeInterface.
 
     Parameters
     ----------
@@ -192,7 +194,7 @@ def band_pass(recording, freq_min, freq_max):
     highest = RULES.max_freq_max * recording.sampling_frequency
     if freq_max > highest:
         logger.info("freq_max lowered from %g to %g Hz: the recording has no more", freq_max, highest)
-    return bandpass_filter(
+    return BandPassRecording(
         recording,
         freq_min=freq_min,
         freq_max=min(freq_max, highest),
@@ -205,7 +207,7 @@ def band_pass(recording, freq_min, freq_max):
 def reference(recording):
     """Take off what many channels have in common, lazily; few are left alone."""
     if recording.get_num_channels() >= RULES.min_channels_for_common_reference:
-        return common_reference(recording)
+        return MedianReferencedRecording(recording)
     return recording
 
 
@@ -216,7 +218,7 @@ def whiten_locally(recording, radius_um, seed, without=()):
         calm = concatenate_recordings([calm])
     gain = 1 / np.median(estimate_noise(calm, seed))  # so that no unit of the traces is too small for a covariance
     matrix = whitening_matrix(scale(calm, gain=gain, dtype="float32"), radius_um)
-    return whiten(recording, W=gain * matrix, dtype="float32")
+    return LocallyWhitenedRecording(recording, gain * matrix)
 
 
 def whitening_matrix(recording, radius_um):
