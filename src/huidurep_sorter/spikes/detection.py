@@ -1,4 +1,4 @@
-"""Peaks: found by SpikeInterface's detectors, then thinned out to what is worth representing.
+"""Peaks: found by a matched filter and by threshold, then thinned out to what is worth representing.
 
 Another detector is another function in `DETECTORS`; parameters, help and documentation read its name from there.
 """
@@ -8,10 +8,14 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from spikeinterface.sortingcomponents import peak_detection, peak_selection
+from spikeinterface.core.node_pipeline import base_peak_dtype, run_node_pipeline
+from spikeinterface.sortingcomponents import peak_selection
+from spikeinterface.sortingcomponents.peak_detection import locally_exclusive
+from spikeinterface.sortingcomponents.peak_detection.locally_exclusive import LocallyExclusivePeakDetector
 from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
 
 from huidurep_sorter.runtime import NothingFound, keep_compiled, stage
+from huidurep_sorter.spikes.matched_filter import DetectorsTogether, MatchedFilter
 from huidurep_sorter.spikes.spike_trains import are_coincident
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.traces.periods import are_within
@@ -45,18 +49,15 @@ def detect_by_matched_filter(traces, parameters):
     if prototype is None:
         logger.info("too few clear peaks to make a prototype spike of: detecting by threshold instead")
         return detect_by_threshold(traces, parameters)
-    kwargs = dict(
-        exclude_sweep_ms=RULES.sweep_ms_matched_filtering,
+    matched_filter = MatchedFilter(
+        traces.recording,
         prototype=prototype,
         ms_before=RULES.ms_before_prototype,
+        exclude_sweep_ms=RULES.sweep_ms_matched_filtering,
         random_chunk_kwargs=dict(num_chunks_per_segment=RULES.n_chunks_of_noise, seed=parameters.seed),
+        **common_options(parameters),
     )
-    over_threshold = detect_by_threshold(traces, parameters)
-    try:
-        filtered = _detect(traces, "matched_filtering", parameters, kwargs)
-    except ZeroDivisionError:  # by SpikeInterface's threshold, which is 0 where most of a channel was silenced
-        logger.info("a channel is silent most of the time: detecting by threshold instead of the matched filter")
-        return over_threshold
+    filtered, over_threshold = detect(traces, [matched_filter, threshold_detector(traces, parameters)])
     return add_missed(traces, filtered, over_threshold, parameters.detection_radius_um)
 
 
@@ -84,14 +85,40 @@ def add_missed(traces, peaks, others, radius_um):
         found = np.sort(peaks["sample_index"][near[channel, peaks["channel_index"]]])
         on_channel = np.flatnonzero(others["channel_index"] == channel)
         missed[on_channel] = ~are_coincident(others["sample_index"][on_channel], found, reach)
-    common = list(others.dtype.names)
-    return np.concatenate([peaks[common].astype(others.dtype), others[missed]])
+    return np.concatenate([peaks, others[missed]])
 
 
 def detect_by_threshold(traces, parameters):
     """Detect peaks over a multiple of each channel's noise."""
-    kwargs = dict(exclude_sweep_ms=RULES.sweep_ms_locally_exclusive, noise_levels=traces.noise_levels)
-    return _detect(traces, "locally_exclusive", parameters, kwargs)
+    (peaks,) = detect(traces, [threshold_detector(traces, parameters)])
+    return peaks
+
+
+def threshold_detector(traces, parameters):
+    """Make SpikeInterface's detector of peaks that are largest around them."""
+    return LocallyExclusivePeakDetector(
+        traces.recording,
+        exclude_sweep_ms=RULES.sweep_ms_locally_exclusive,
+        noise_levels=traces.noise_levels,
+        **common_options(parameters),
+    )
+
+
+def common_options(parameters):
+    """Give what all detectors take."""
+    return dict(
+        peak_sign=parameters.peak_sign,
+        detect_threshold=parameters.detect_threshold,
+        radius_um=parameters.detection_radius_um,
+    )
+
+
+def detect(traces, detectors):
+    """Detect peaks by several detectors in one pass over the traces, a list of peak vectors (n_peaks,)."""
+    node = DetectorsTogether(traces.recording, detectors)
+    found = run_node_pipeline(traces.recording, [node], traces.job_kwargs, job_name="detect peaks")
+    peaks = found[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
+    return [peaks[found["detector"] == index] for index in range(len(detectors))]
 
 
 DETECTORS = {"matched_filtering": detect_by_matched_filter, "locally_exclusive": detect_by_threshold}
@@ -112,21 +139,10 @@ def detect_peaks(traces, parameters):
     peaks : structured array (n_peaks,)
         SpikeInterface's peak vector, ordered by sample; without those of periods that are set aside.
     """
-    keep_compiled(peak_detection.locally_exclusive, peak_detection.matched_filtering)
+    keep_compiled(locally_exclusive)
     peaks = DETECTORS[parameters.detection_method](traces, parameters)
     peaks = peaks[~are_within(peaks["sample_index"], traces.set_aside.all())]
     return peaks[np.argsort(peaks["sample_index"], kind="stable")]
-
-
-def _detect(traces, method, parameters, kwargs):
-    common = dict(
-        peak_sign=parameters.peak_sign,
-        detect_threshold=parameters.detect_threshold,
-        radius_um=parameters.detection_radius_um,
-    )
-    return peak_detection.detect_peaks(
-        traces.recording, method=method, method_kwargs=common | kwargs, job_kwargs=traces.job_kwargs
-    )
 
 
 def estimate_prototype(traces, parameters):

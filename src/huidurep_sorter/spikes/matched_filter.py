@@ -1,0 +1,253 @@
+"""SpikeInterface's matched filter in compiled code that needs little memory; and several detectors in one pass.
+
+The traces are convolved with a prototype spike and summed over near channels, with weights for sources at several
+distances from the probe. A peak is where the best of these sums is over its noise, and largest in space and time.
+"""
+
+import numpy as np
+from numba import njit
+from spikeinterface.core.node_pipeline import PeakDetector, base_peak_dtype
+from spikeinterface.sortingcomponents.peak_detection.matched_filtering import MatchedFilteringPeakDetector
+
+VALUES_PER_CHUNK = 2048  # samples of each channel that are convolved at once, and stay in the processor's cache
+
+
+class MatchedFilter(MatchedFilteringPeakDetector):
+    """Detects the peaks of `MatchedFilteringPeakDetector`, with its parameters."""
+
+    def get_convolved_traces(self, traces):
+        """Convolve with the prototype and sum over channels, (n_rows, n_samples - len(prototype) + 1) float32."""
+        n_samples = len(traces) - len(self.prototype) + 1
+        summed = np.empty((self.weights.shape[0], n_samples), dtype="float32")
+        for start, part in self.cut(traces, 0, n_samples):
+            filtered = correlate_channels(part, self.kernel)
+            for row in range(len(summed)):
+                sum_channels(summed[row, start : start + filtered.shape[1]], filtered, *self.weights_of(row))
+        return summed
+
+    @property
+    def kernel(self):
+        """Give the prototype as it is convolved, from its first sample."""
+        return np.ascontiguousarray(self.prototype[::-1], dtype="float32")
+
+    def weights_of(self, row):
+        """Give the channels of a row, and their weights."""
+        here = slice(*self.weights.indptr[row : row + 2])
+        return self.weights.indices[here], self.weights.data[here]
+
+    def cut(self, traces, first, last):
+        """Cut what is needed to convolve samples `first` to `last` into parts that fit a cache."""
+        for start in range(first, last, VALUES_PER_CHUNK):
+            stop = min(start + VALUES_PER_CHUNK, last)
+            yield start, np.ascontiguousarray(traces[start : stop + len(self.prototype) - 1].T, dtype="float32")
+
+    def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
+        """Find the peaks of a chunk, a structured array (n_peaks,), as SpikeInterface asks for."""
+        margin, n_samples = self.conv_margin, len(traces) - len(self.prototype) + 1
+        rows, samples, ratios = self.find_candidates(traces, margin, n_samples - margin)
+        z_index, channels = np.divmod(rows, self.num_templates)
+        channels %= self.num_channels  # of two signs, those of the other follow
+        sweep = self.exclude_sweep_size
+        kept = are_largest(samples, channels, z_index, ratios, sweep, self.neighbours_mask)
+        kept &= (samples > margin + sweep) & (samples < n_samples - margin - sweep - 1)
+        peaks = np.zeros(kept.sum(), dtype=self.get_dtype())
+        peaks["sample_index"], peaks["channel_index"] = samples[kept] + self.nbefore, channels[kept]
+        peaks["amplitude"] = traces[peaks["sample_index"], peaks["channel_index"]]
+        peaks["segment_index"], peaks["z"] = segment_index, z_index[kept]
+        return (peaks,)
+
+    def find_candidates(self, traces, first, last):
+        """Find the local maxima over their threshold between two samples, which are none themselves.
+
+        Returns
+        -------
+        rows, samples : (n,) int64
+            Ordered by sample.
+        ratios : (n,) float32
+            Over the threshold.
+        """
+        thresholds, parts = self.abs_thresholds.ravel().astype("float32"), []
+        weights = self.weights.indptr, self.weights.indices, self.weights.data
+        for start, part in self.cut(traces, first, last - 2):
+            longer = np.ascontiguousarray(traces[start : start + part.shape[1] + 2].T, dtype="float32")
+            rows, samples, ratios = find_maxima(longer, self.kernel, *weights, thresholds)
+            parts.append((rows, samples + start, ratios))
+        if not parts:
+            return np.zeros(0, "int64"), np.zeros(0, "int64"), np.zeros(0, "float32")
+        rows, samples, ratios = map(np.concatenate, zip(*parts, strict=True))
+        order = np.lexsort((rows, samples))
+        return rows[order], samples[order], ratios[order]
+
+
+def correlate_channels(traces, kernel):
+    """Correlate each channel with a kernel, (n_channels, n_samples - len(kernel) + 1) float32."""
+    filtered = np.zeros((len(traces), traces.shape[1] - len(kernel) + 1), dtype="float32")
+    correlate_each(filtered, traces, kernel)
+    return filtered
+
+
+@njit(cache=True, nogil=True)
+def correlate_each(out, traces, kernel):
+    """Add to each row of `out` the correlation of a channel with a kernel."""
+    for channel in range(len(traces)):
+        correlate(out[channel], traces[channel], kernel)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def correlate(out, values, kernel):
+    """Add to `out` the correlation of values with a kernel, four of its samples at once."""
+    n, n_taps = len(out), len(kernel)
+    for tap in range(0, n_taps - n_taps % 4, 4):
+        a, b, c, d = kernel[tap], kernel[tap + 1], kernel[tap + 2], kernel[tap + 3]
+        v0, v1, v2, v3 = values[tap:], values[tap + 1 :], values[tap + 2 :], values[tap + 3 :]
+        for i in range(n):
+            out[i] += a * v0[i] + b * v1[i] + c * v2[i] + d * v3[i]
+    for tap in range(n_taps - n_taps % 4, n_taps):
+        for i in range(n):
+            out[i] += kernel[tap] * values[i + tap]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def sum_channels(out, filtered, channels, weights):
+    """Write the weighted sum of channels into `out`."""
+    out[:] = 0
+    for k in range(len(channels)):
+        values, weight = filtered[channels[k]], weights[k]
+        for i in range(len(out)):
+            out[i] += weight * values[i]
+
+
+@njit(cache=True, nogil=True)
+def find_maxima(traces, kernel, first, channels, weights, thresholds):
+    """Find local maxima over a threshold of the sums of filtered channels, but not at the ends.
+
+    Parameters
+    ----------
+    traces : (n_channels, n) float32
+    kernel : (n_taps,) float32
+    first, channels, weights : arrays
+        Row r has those from `first[r]` to `first[r + 1]`, as in SciPy's `csr_matrix`.
+    thresholds : (n_rows,) float32
+
+    Returns
+    -------
+    rows, samples : (n,) int64
+    ratios : (n,) float32
+        Over the threshold.
+    """
+    n_samples = traces.shape[1] - len(kernel) + 1
+    filtered = np.zeros((len(traces), n_samples), dtype="float32")
+    correlate_each(filtered, traces, kernel)
+    summed, n_found = np.empty(n_samples, dtype="float32"), 0
+    rows, samples = np.empty(256, dtype="int64"), np.empty(256, dtype="int64")
+    ratios = np.empty(256, dtype="float32")
+    for row in range(len(thresholds)):
+        here, least = slice(first[row], first[row + 1]), thresholds[row]
+        if least <= 0:  # the channel was silent where noise was measured
+            continue
+        sum_channels(summed, filtered, channels[here], weights[here])
+        maxima = list_maxima(summed, least, count_maxima(summed, least))
+        while n_found + len(maxima) > len(rows):
+            rows, samples, ratios = np.append(rows, rows), np.append(samples, samples), np.append(ratios, ratios)
+        for i in maxima:
+            rows[n_found], samples[n_found], ratios[n_found] = row, i, summed[i] / least
+            n_found += 1
+    return rows[:n_found], samples[:n_found], ratios[:n_found]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def count_maxima(values, least):
+    """Count the maxima over a threshold; of two equal values the first is one."""
+    n_maxima = 0
+    for i in range(1, len(values) - 1):
+        if values[i] >= least:  # hardly ever
+            if values[i] > values[i - 1] and values[i] >= values[i + 1]:
+                n_maxima += 1
+    return n_maxima
+
+
+@njit(cache=True, nogil=True)
+def list_maxima(values, least, n_maxima):
+    """List the samples of so many maxima, (n_maxima,) int64."""
+    maxima, n_found = np.empty(n_maxima, dtype="int64"), 0
+    if n_maxima:
+        for i in range(1, len(values) - 1):
+            if values[i] >= least and values[i] > values[i - 1] and values[i] >= values[i + 1]:
+                maxima[n_found] = i
+                n_found += 1
+    return maxima
+
+
+@njit(cache=True, nogil=True)
+def are_largest(samples, channels, z_index, ratios, sweep, neighbours):
+    """Say which candidates have no larger one near them, (n,) bool; of equal ones the first, or that of the first z.
+
+    Parameters
+    ----------
+    samples, channels, z_index : (n,) int64
+        Ordered by sample.
+    ratios : (n,) float32
+    sweep : int
+        Samples that are near.
+    neighbours : (n_channels, n_channels) bool
+    """
+    kept, start = np.ones(len(samples), dtype="bool"), 0
+    for i in range(len(samples)):
+        while samples[start] < samples[i] - sweep:
+            start += 1
+        for j in range(start, len(samples)):
+            if samples[j] > samples[i] + sweep:
+                break
+            if i == j or not neighbours[channels[i], channels[j]]:
+                continue
+            is_later = samples[i] > samples[j] or (samples[i] == samples[j] and z_index[i] > z_index[j])
+            if ratios[j] > ratios[i] or (ratios[j] == ratios[i] and is_later):
+                kept[i] = False
+                break
+    return kept
+
+
+class DetectorsTogether(PeakDetector):
+    """Runs several detectors of SpikeInterface on the same chunks; `detector` says which found a peak.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    detectors : list of PeakDetector
+    """
+
+    need_first_call_before_pipeline = True  # compiles, so that no worker has to
+
+    def __init__(self, recording, detectors):
+        super().__init__(recording, return_output=True)
+        self.detectors, self.n_channels = detectors, recording.get_num_channels()
+        self._dtype = np.dtype([*base_peak_dtype, ("detector", "int64")])
+
+    def get_dtype(self):
+        """Give the type of a peak."""
+        return self._dtype
+
+    def get_margin(self):
+        """Give the samples that are needed beside a chunk."""
+        return max(detector.get_margin() for detector in self.detectors)
+
+    def _first_call_before_pipeline(self):
+        margin = self.get_margin()
+        nothing = np.zeros((2 * margin + 1, self.n_channels), dtype="float32")
+        self.compute(nothing, margin, margin + 1, 0, margin)
+
+    def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
+        """Find the peaks of a chunk, ordered by detector."""
+        found = []
+        for index, detector in enumerate(self.detectors):
+            spare = self.get_margin() - detector.get_margin()
+            (peaks,) = detector.compute(
+                traces[spare : len(traces) - spare], start_frame, end_frame, segment_index, max_margin
+            )
+            marked = np.zeros(len(peaks), dtype=self._dtype)
+            for name, _ in base_peak_dtype:
+                marked[name] = peaks[name]
+            marked["sample_index"] += spare
+            marked["detector"] = index
+            found.append(marked)
+        return (np.concatenate(found),)
