@@ -9,6 +9,7 @@ from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.pipeline import sort_recording
+from huidurep_sorter.traces.traces import LearningLimits
 
 WELL_ABOVE_NOISE = 8.0
 PROPERTIES = (
@@ -92,6 +93,14 @@ def test_no_chunk_changes_a_spike(single, chunks):
     plain, other = (sort_recording(part, parameters, job_kwargs=kwargs) for kwargs in (None, chunks))
     assert len(plain.to_spike_vector()) > 100
     np.testing.assert_array_equal(plain.to_spike_vector(), other.to_spike_vector())
+
+
+def test_a_long_recording_is_learned_from_in_part_and_sorted_as_well(monkeypatch):
+    """Of 40 s on 16 channels every third is learned from."""
+    recording, truth = make(seed=3)
+    monkeypatch.setattr("huidurep_sorter.traces.traces.LIMITS", LearningLimits(channel_seconds=16 * 14.0))
+    sorting = sort_recording(recording, SortingParameters())
+    assert accuracies(recording, truth, sorting).mean() >= 0.85
 
 
 def test_each_segment_is_sorted_well(double):

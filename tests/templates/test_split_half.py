@@ -6,11 +6,13 @@ import pytest
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.split_half import (
     are_near,
+    average_split_half,
     differences,
     energies,
     estimate_split_half,
 )
-from tests.known import on_four_channels, split_half, waveforms
+from huidurep_sorter.traces.traces import LearningLimits
+from tests.known import FS, on_four_channels, split_half, units, waveforms
 
 
 @pytest.mark.parametrize("lag", [-5, 0, 4])
@@ -57,3 +59,16 @@ def test_units_of_two_shanks_are_never_near():
     assert are_near(traces, templates)[0, 1]
     traces.recording.set_property("group", np.array([0, 0, 1, 1]))
     assert not are_near(traces, templates)[0, 1]
+
+
+def test_of_a_long_recording_only_some_seconds_are_averaged_but_all_of_a_rare_unit(monkeypatch):
+    """Spikes of the first unit are larger in the seconds that aren't learned from, which must not be seen."""
+    monkeypatch.setattr("huidurep_sorter.traces.traces.LIMITS", LearningLimits(channel_seconds=16.0))  # 4 of 10 s
+    array, train = np.zeros((int(10 * FS), 4)), np.arange(100) * 3000 + 500
+    learned = train // int(FS) % 3 == 0
+    array[train, 1] = np.where(learned, -10.0, -30.0)
+    traces = on_four_channels(array)
+    rare = train[~learned][:6]
+    found = average_split_half(traces, units(train, rare))
+    assert found[0, 0, :, 1].min() == found[0, 1, :, 1].min() == -10
+    assert found[1, 0, :, 1].min() == -30

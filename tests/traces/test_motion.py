@@ -64,10 +64,33 @@ def test_more_peaks_than_are_needed_are_thinned_evenly():
     traces, n = on_probe(), int(2 * 10 * motion.RULES.max_peaks_per_second)
     peaks = np.zeros(n, dtype=base_peak_dtype)
     peaks["sample_index"] = np.linspace(0, 9999, n)
-    few, again = (motion.thin_out(traces, peaks, seed=1)["sample_index"] for _ in range(2))
-    assert len(few) == n // 2 and np.array_equal(few, again) and (np.diff(few) >= 0).all()
-    assert np.histogram(few, bins=10, range=(0, 10000))[0] == pytest.approx(n / 20, rel=0.05)
+    few, again = (motion.thin_out(traces, peaks, seed=1) for _ in range(2))
+    samples = few["sample_index"]
+    assert len(few) == n // 2 and np.array_equal(few, again) and (np.diff(samples) >= 0).all()
+    assert np.histogram(samples, bins=10, range=(0, 10000))[0] == pytest.approx(n / 20, rel=0.05)
     assert len(motion.thin_out(traces, few)) == n // 2
+
+
+def test_of_a_long_recording_bins_are_longer_and_one_second_of_each_is_used(monkeypatch):
+    monkeypatch.setattr(motion, "RULES", replace(motion.RULES, max_bins=4))
+    traces, peaks = on_probe(), np.zeros(500, dtype=base_peak_dtype)
+    peaks["sample_index"] = np.linspace(0, 9999, 500)
+    assert motion.seconds_of_a_bin(traces) == 3  # of 10 s
+    assert set(motion.thin_out(traces, peaks, 3)["sample_index"] // 1000) == {0, 3, 6, 9}
+
+
+@pytest.mark.parametrize("bin_s", [1, 4])
+def test_the_true_motion_is_measured_in_bins_of_any_length(bin_s):
+    rng, n, duration_s = np.random.default_rng(0), 60_000, 240.0
+    recording = recording_on(n_channels=64, pitch_um=20.0, duration_s=duration_s)
+    peaks, locations = np.zeros(n, dtype=base_peak_dtype), np.zeros(n, dtype=[("x", "f8"), ("y", "f8")])
+    times_s = np.sort(rng.uniform(0, duration_s, n))
+    peaks["sample_index"], peaks["amplitude"] = times_s * 1000, -20.0
+    locations["y"] = rng.choice(rng.uniform(100, 1200, 40), n) + 20 * np.sin(2 * np.pi * times_s / duration_s)
+    kept = times_s.astype(int) % bin_s == 0
+    found = motion.measure_motion(recording, peaks[kept], locations[kept], bin_s)
+    error = found.displacement[0] - 20 * np.sin(2 * np.pi * found.temporal_bins_s[0] / duration_s)[:, None]
+    assert (error - np.median(error)).std() < 2.0
 
 
 @pytest.mark.parametrize(
@@ -84,7 +107,7 @@ def test_the_choice_is_made_and_logged(monkeypatch, caplog, choice, extent, same
     monkeypatch.setattr(motion, "measure_motion", lambda *_: next(measurements))
     parameters = SortingParameters(apply_motion_correction=choice)
     with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
-        answer = motion.find_motion(on_probe(), np.zeros(1000), parameters)
+        answer = motion.find_motion(on_probe(), np.zeros(1000, dtype=base_peak_dtype), parameters)
     assert (answer is found[0]) == corrected
     assert ("corrected" if corrected else "left alone") in caplog.text
 

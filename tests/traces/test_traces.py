@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from huidurep_sorter.traces import traces as traces_module
 from huidurep_sorter.traces.periods import SetAside, as_periods
+from huidurep_sorter.traces.traces import LearningLimits
 from tests.known import FS, on_four_channels
 
 
@@ -15,3 +17,12 @@ def test_time_stands_still_while_there_is_no_signal():
     assert traces.duration_s == 8500 / FS
     samples = np.array([0, 999, 2000, 4999, 5500, 9999])
     assert traces.on_clock_of_signal(samples).tolist() == [0, 999, 1000, 3999, 4000, 8499]
+
+
+def test_all_of_a_short_recording_is_learned_from_and_some_seconds_of_a_long_one(monkeypatch):
+    traces, samples = on_four_channels(np.zeros((int(10 * FS), 4))), np.arange(0, int(10 * FS), 1000)
+    assert traces.are_learned_from(samples).all()
+    monkeypatch.setattr(traces_module, "LIMITS", LearningLimits(channel_seconds=16.0))  # 4 s of 4 channels
+    learned = traces.are_learned_from(samples)
+    assert set(samples[learned] // int(FS)) == {0, 3, 6, 9}
+    assert set(samples[~learned] // int(FS)) == {1, 2, 4, 5, 7, 8}

@@ -117,7 +117,8 @@ def collect(measured, clusters, discarded, seed=0) -> Findings:
     rng, traces, units = np.random.default_rng(seed), measured.traces, measured.units
     raster = draw(rng, np.zeros(len(clusters), dtype="int64"), RULES.max_peaks)
     embedded = draw(rng, measured.owner, RULES.max_embedded_of_unit, RULES.max_embedded_of_none)
-    shown = draw(rng, units.label, RULES.max_amplitudes_of_unit)
+    known = np.flatnonzero(np.isfinite(measured.amplitudes))
+    shown = known[draw(rng, units.label[known], RULES.max_amplitudes_of_unit)]
     near = nearest_channels(traces, measured.main)
     return Findings(
         sampling_frequency=np.array([traces.sampling_frequency]),

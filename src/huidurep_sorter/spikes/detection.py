@@ -172,7 +172,8 @@ def estimate_prototype(traces, parameters):
 def select_peaks(traces, peaks, parameters, margin) -> Spikes:
     """Choose the peaks to cluster: at most `n_peaks_per_channel` of each channel, drawn at random.
 
-    More do not help (spikes-13); SpikeInterface draws them (spikes-17).
+    More do not help (spikes-13); SpikeInterface draws them (spikes-17). Of a long recording they are in the seconds
+    that are learned from.
 
     Parameters
     ----------
@@ -197,6 +198,8 @@ def select_peaks(traces, peaks, parameters, margin) -> Spikes:
     inside &= peaks["sample_index"] < traces.n_samples - margin[1]
     if not inside.any():
         raise NothingFound("no peak was found")
+    learned = inside & traces.are_learned_from(peaks["sample_index"])
+    inside = learned if learned.any() else inside
     chosen = peak_selection.select_peaks(
         peaks[inside],
         method="uniform",

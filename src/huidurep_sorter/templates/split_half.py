@@ -22,6 +22,7 @@ class SplitHalfRules:
     max_lag_ms: float = 0.5  # ms by which the peaks of one unit's clusters may lie apart (units-29)
     n_time_components: int = 12  # of a common basis over time; what lies beyond is noise (templates-29)
     max_distance_um: float = 120.0  # um from its main channel that a template is looked at (sorters-28, templates-29)
+    min_learned: int = 10  # spikes in the seconds that are learned from; a limit: of fewer, the unit's others count too
     min_energy: float = 1e-6  # noise units squared; a limit: under it a ratio of energies means nothing
 
 
@@ -68,16 +69,27 @@ def split_half_window(sampling_frequency):
 
 
 def average_split_half(traces, spikes):
-    """Average each label's even and odd spikes, (n_units, 2, n_samples, n_channels) float32."""
+    """Average each label's even and odd spikes, (n_units, 2, n_samples, n_channels) float32.
+
+    Of a long recording, those in the seconds that are learned from.
+    """
     n_before, n_after = split_half_window(traces.sampling_frequency)
+    n_units, spikes = spikes.n_units, spikes.take(are_averaged(traces, spikes))
     kept = np.flatnonzero(spikes.label >= 0)
     order = kept[np.lexsort((spikes.sample_index[kept], spikes.label[kept]))]
-    counts = spikes.counts()
+    counts = np.bincount(spikes.label[kept], minlength=n_units)
     rank = np.arange(kept.size) - np.repeat(np.cumsum(counts) - counts, counts)
     vector = as_spike_vector(spikes.sample_index[order], 2 * spikes.label[order] + rank % 2)
     vector = vector[np.argsort(vector["sample_index"], kind="stable")]
     array = average_waveforms(traces, vector, 2 * counts.size, n_before, n_after)
     return array.reshape(counts.size, 2, n_before + n_after, -1)
+
+
+def are_averaged(traces, spikes):
+    """Say which spikes mean waveforms are of, (n_spikes,) bool: those learned from; all of a unit with few of them."""
+    learned = traces.are_learned_from(spikes.sample_index)
+    counts = np.bincount(spikes.label[learned & (spikes.label >= 0)], minlength=spikes.n_units)
+    return learned | (counts < RULES.min_learned)[spikes.label]
 
 
 def near_main_channel(traces, array, counts) -> SplitHalfTemplates:

@@ -26,6 +26,7 @@ class MotionRules:
     max_peaks_per_second: float = 2000.0  # more tell little, and each must be located (traces-14)
     min_motion_um: float = 4.0  # um, from the 5th to the 95th percentile of time (traces-4, traces-8)
     min_agreement: float = 0.6  # correlation; short probes show what isn't there (traces-9, traces-13, traces-18)
+    max_bins: int = 900  # of time, a limit of memory and time: 1 s each up to 15 minutes
     window_um: float = 200.0  # um; step and width of the windows that may move by themselves (traces-18)
     block_channels: int = 64  # channels located at once (traces-15)
     block_margin_um: float = 100.0  # um of channels around a block that its spikes may reach (traces-15)
@@ -59,11 +60,12 @@ def find_motion(traces: Traces, peaks, parameters):
     if obstacle is not None:
         (logger.warning if choice is True else logger.info)("motion is left alone: %s", obstacle)
         return None
-    peaks = thin_out(traces, peaks, parameters.seed)
+    bin_s = seconds_of_a_bin(traces)
+    peaks = thin_out(traces, peaks, bin_s, parameters.seed)
     locations = locate_peaks(traces, peaks, parameters.seed)
-    motion = measure_motion(traces.recording, peaks, locations)
+    motion = measure_motion(traces.recording, peaks, locations, bin_s)
     extent = motion_extent_um(motion)
-    reason = None if choice is True else find_doubt(traces, peaks, locations, extent, parameters.seed)
+    reason = None if choice is True else find_doubt(traces, peaks, locations, extent, bin_s, parameters.seed)
     if reason is not None:
         logger.info("motion is left alone: %.1f um were measured, %s", extent, reason)
         return None
@@ -87,19 +89,25 @@ def find_obstacle(traces, peaks):
     return None
 
 
-def find_doubt(traces, peaks, locations, extent_um, seed=0):
+def seconds_of_a_bin(traces):
+    """Give the seconds of a bin in which motion is measured: DREDge compares all of them, and holds all comparisons."""
+    return int(np.ceil(traces.n_samples / traces.sampling_frequency / RULES.max_bins))
+
+
+def find_doubt(traces, peaks, locations, extent_um, bin_s=1, seed=0):
     """Say why measured motion should be left alone all the same; None where it should be corrected."""
     if extent_um < RULES.min_motion_um:
         return f"under {RULES.min_motion_um:.1f}"
-    agreement = split_half_correlation(traces.recording, peaks, locations, seed)
+    agreement = split_half_correlation(traces.recording, peaks, locations, bin_s, seed)
     if agreement < RULES.min_agreement:
         return f"but two halves of the spikes disagree (correlation {agreement:.2f}, under {RULES.min_agreement:.2f})"
     return None
 
 
-def thin_out(traces, peaks, seed=0):
-    """Draw as many peaks at random as motion is measured with, in order of time."""
-    most = int(RULES.max_peaks_per_second * traces.duration_s)
+def thin_out(traces, peaks, bin_s=1, seed=0):
+    """Draw as many peaks at random as motion is measured with, in order of time: of the first second of each bin."""
+    peaks = peaks[peaks["sample_index"] // int(traces.sampling_frequency) % bin_s == 0]
+    most = int(RULES.max_peaks_per_second * traces.duration_s / bin_s)
     if len(peaks) <= most:
         return peaks
     return select_peaks(peaks, method="uniform", n_peaks=most, seed=seed)
@@ -126,7 +134,7 @@ def locate_peaks(traces, peaks, seed=0):
     return np.concatenate(locations)[np.argsort(np.concatenate(indices))]
 
 
-def measure_motion(recording, peaks, locations):
+def measure_motion(recording, peaks, locations, bin_s=1):
     """Measure motion over time and depth, by DREDge; the shanks of a probe move as one (traces-10)."""
     with warnings.catch_warnings():  # nobody can do anything about a probe that is shorter than two windows
         warnings.filterwarnings("ignore", "You are trying to estimate motion")
@@ -137,6 +145,7 @@ def measure_motion(recording, peaks, locations):
             method="dredge_ap",
             direction="y",
             rigid=False,
+            bin_s=float(bin_s),
             win_shape="gaussian",
             win_step_um=RULES.window_um,
             win_scale_um=RULES.window_um,
@@ -144,10 +153,10 @@ def measure_motion(recording, peaks, locations):
         )
 
 
-def split_half_correlation(recording, peaks, locations, seed=0):
+def split_half_correlation(recording, peaks, locations, bin_s=1, seed=0):
     """Correlate the motion that one random half of the peaks shows with what the other half shows, -1 to 1."""
     half = np.random.default_rng(seed).random(len(peaks)) < 0.5
-    found = [measure_motion(recording, peaks[h], locations[h]).displacement[0] for h in (half, ~half)]
+    found = [measure_motion(recording, peaks[h], locations[h], bin_s).displacement[0] for h in (half, ~half)]
     n = min(len(displacement) for displacement in found)
     first, second = (displacement[:n] - displacement[:n].mean(axis=0) for displacement in found)
     return float((first * second).sum() / max(np.sqrt((first**2).sum() * (second**2).sum()), 1e-9))

@@ -9,6 +9,17 @@ from huidurep_sorter.traces.periods import SetAside, as_runs, count_samples_of
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearningLimits:
+    """How much of a long recording is read to learn from; matching sees all of it."""
+
+    channel_seconds: float = 60_000.0  # s times channels, a limit of time: 156 s of 384 channels, 4 h of a tetrode
+    stretch_s: float = 1.0  # s of the stretches that are learned from: those that SpikeInterface reads at once
+
+
+LIMITS = LearningLimits()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Traces:
     """Clean traces, and what every stage needs beside them.
 
@@ -56,6 +67,15 @@ class Traces:
         filled = as_runs(self.set_aside.filled)
         before = np.r_[0, np.cumsum(filled[:, 1] - filled[:, 0])]
         return sample_index - before[np.searchsorted(filled[:, 1], sample_index, side="right")]
+
+    def are_learned_from(self, sample_index):
+        """Say which samples are learned from, (n,) bool: all, or where a recording is long every k-th second of it.
+
+        What is learned of a recording needs no more than some minutes of it, spread over all of it.
+        """
+        n_seconds = self.n_samples / self.sampling_frequency
+        step = int(np.ceil(n_seconds * self.recording.get_num_channels() / LIMITS.channel_seconds))
+        return sample_index // int(LIMITS.stretch_s * self.sampling_frequency) % max(step, 1) == 0
 
     @property
     def duration_s(self):

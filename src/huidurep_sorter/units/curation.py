@@ -9,7 +9,7 @@ import pandas as pd
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.duplicates import find_duplicated_spikes, find_redundant_units
-from huidurep_sorter.templates.split_half import are_near, estimate_split_half
+from huidurep_sorter.templates.split_half import are_averaged, are_near, estimate_split_half
 from huidurep_sorter.templates.waveforms import average_waveforms, lags_of_peaks, window_samples
 from huidurep_sorter.units import acceptance
 from huidurep_sorter.units.discarded import list_discarded
@@ -95,6 +95,7 @@ def align_to_peaks(traces, units, parameters) -> Spikes:
     The parts of a unit were found at one phase of its waveform or another, and merging took that of the largest part.
     """
     n_before, n_after = window_samples(traces, parameters)
-    waveforms = average_waveforms(traces, units.to_spike_vector(), units.n_units, n_before, n_after)
+    averaged = units.take(are_averaged(traces, units))
+    waveforms = average_waveforms(traces, averaged.to_spike_vector(), units.n_units, n_before, n_after)
     lags = lags_of_peaks(waveforms, n_before, parameters.peak_sign)
     return units.moved(lags[units.label]).compact().within(traces.n_samples)

@@ -16,7 +16,7 @@ from spikeinterface.postprocessing.localization_tools import compute_monopolar_t
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spike_trains import TRAIN_RULES, count_presence, lags_to_nearest, violation_ratio
 from huidurep_sorter.templates.estimation import as_templates
-from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, split_half_window
+from huidurep_sorter.templates.split_half import are_averaged, average_split_half, near_main_channel, split_half_window
 from huidurep_sorter.traces.probe import channels_within
 from huidurep_sorter.units.acceptance import is_isolated
 from huidurep_sorter.units.discarded import list_discarded
@@ -34,7 +34,7 @@ class PropertyRules:
     location_radius_um: float = 75.0  # um around its main channel, over which a unit is located (units-30)
     isi_threshold_ms: float = 1.5  # ms; a shorter interval is a violation; SpikeInterface's default
     min_isi_ms: float = TRAIN_RULES.censored_ms  # ms; no interval of a unit is shorter: they are censored (units-1)
-    chunk_s: float = 5.0  # s of traces read at once; a limit of memory
+    chunk_s: float = 1.0  # s of traces read at once; a limit of memory
 
 
 RULES = PropertyRules()
@@ -55,7 +55,7 @@ class Measured:
         Channel of each unit's largest deflection.
     location_um : (n_units, 2) float64
     amplitudes : (n_spikes,) float32
-        Size of the trace at each spike, on the main channel of its unit.
+        Size of the trace at each spike, on the main channel of its unit; NaN where it wasn't read.
     owner : (n_peaks,) int64
         Unit of each peak that was clustered; -1 for none.
     nn_hit_rate : (n_units,) float64
@@ -123,8 +123,9 @@ def presence_ratios(measured):
 
 def amplitude_cutoffs(measured):
     """Estimate the fraction of each unit's spikes that are too small to be found, (n_units,); NaN under 500 spikes."""
-    labels = range(measured.units.n_units)
-    return np.array([float(amplitude_cutoff(measured.amplitudes[measured.units.label == u])) for u in labels])
+    known = np.isfinite(measured.amplitudes)
+    amplitudes, labels = measured.amplitudes[known], measured.units.label[known]
+    return np.array([float(amplitude_cutoff(amplitudes[labels == u])) for u in range(measured.units.n_units)])
 
 
 PROPERTIES = {  # name: (type, function of `Measured`); one more line is one more property of every sorting
@@ -225,7 +226,18 @@ def locate_units(traces, waveforms, n_before, main):
 
 
 def spike_amplitudes(traces, units, main):
-    """Read the size of the trace at each spike on the main channel of its unit, (n_spikes,) float32."""
+    """Read the size of the trace at each spike on the main channel of its unit, (n_spikes,) float32.
+
+    Of a long recording, it is NaN at spikes that aren't learned from.
+    """
+    out = np.full(len(units), np.nan, dtype="float32")
+    read = are_averaged(traces, units)
+    out[read] = read_amplitudes(traces, units.take(read), main)
+    return out
+
+
+def read_amplitudes(traces, units, main):
+    """Read the sizes of all spikes, as `spike_amplitudes` describes."""
     chunk = int(RULES.chunk_s * traces.sampling_frequency)
     out = np.zeros(len(units), dtype="float32")
     starts = np.flatnonzero(np.diff(units.sample_index // chunk, prepend=-1))
