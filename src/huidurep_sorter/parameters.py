@@ -38,8 +38,7 @@ class SortingParameters(Checked):
     apply_whitening: bool = parameter(
         True,
         stage="preprocessing",
-        text="Whiten the traces, also those of a recording that you filtered yourself; "
-        "else each channel is scaled to its noise",
+        text="Whiten the traces, also those that you filtered yourself; else each channel is scaled to its noise",
         change="Turn it off for a recording that you whitened yourself.",
     )
     remove_artifacts: bool = parameter(
@@ -61,8 +60,7 @@ class SortingParameters(Checked):
         7000.0,
         stage="preprocessing",
         text="High edge of the pass band; at most 45 % of the sampling frequency is used",
-        change="Lower it where noise of high frequency covers the spikes. "
-        "The shipped encoders learned on the default band.",
+        change="Lower it where fast noise covers the spikes. The shipped encoders learned on the default band.",
         unit="Hz",
         above=LEAST_FREQ_MIN,
         at_most=100_000.0,
@@ -83,6 +81,15 @@ class SortingParameters(Checked):
         change="Take 'folder' where memory is short and the disk is fast, 'no-cache' where neither has room. "
         "'auto' looks for memory first, then for a disk.",
         choices=("auto", "memory", "folder", "zarr", "no-cache"),
+    )
+    max_cache_gb: float = parameter(
+        10.0,
+        stage="preprocessing",
+        text="Most that 'auto' keeps, in memory or on disk; of more, each stage computes what it reads",
+        change="Raise it where there is room: long recordings on dense probes then take less time.",
+        unit="GB",
+        at_least=0.0,
+        at_most=1e6,
     )
     apply_motion_correction: bool | str = parameter(
         "auto",
@@ -226,7 +233,7 @@ class SortingParameters(Checked):
         "local",
         stage="matching",
         text="How templates are matched to the traces",
-        change="Take another to compare. 'local' is 'wobble', the best in our experiments, in a fraction of its time.",
+        change="Take another to compare. 'local' is 'wobble', the best in our experiments, in a sixth of its time.",
         choices="templates.matching:MATCHERS",
     )
     merge_temporal_splits: bool = parameter(
@@ -279,7 +286,7 @@ class SortingParameters(Checked):
     save_report: bool = parameter(
         True,
         stage="run",
-        text="Write report.html in the output folder: units, drift, what was left out and why, time and memory",
+        text="Write report.html: units, drift, what was left out and why, time and memory",
         change="Turn it off to save some seconds; `huidurep report` writes it later.",
     )
     debug: bool = parameter(
@@ -433,11 +440,9 @@ def as_markdown() -> str:
         "`python -c 'from huidurep_sorter.parameters import as_markdown; print(as_markdown())' > docs/parameters.md`.",
         "",
         "The defaults suit most recordings. Each parameter says when another value helps. Give parameters to",
-        '`run_sorter("huidurep", recording, detect_threshold=5.5)`, as options to `huidurep sort` '
-        "(`--detect-threshold 5.5`),",
-        "or in a YAML or JSON file (`--params`). The last section is the dict `job_kwargs`, as in "
-        "`job_kwargs=dict(n_jobs=4)`;",
-        "the result doesn't depend on it.",
+        '`run_sorter("huidurep", recording, detect_threshold=5.5)`, as options to `huidurep sort`',
+        "(`--detect-threshold 5.5`), or in a YAML or JSON file (`--params`). The last section is the dict",
+        "`job_kwargs`, as in `job_kwargs=dict(n_jobs=4)`; the result doesn't depend on it.",
     ]
     for stage, items in by_stage(SortingParameters, JobKwargs).items():
         lines += ["", f"## {stage.capitalize() if stage != 'job_kwargs' else '`job_kwargs`'}", ""]

@@ -13,7 +13,7 @@ from spikeinterface.core.numpyextractors import SpikeVectorSortingSegment
 
 from huidurep_sorter.parameters import CHUNK_NAMES
 from huidurep_sorter.report.findings import collect, draw
-from huidurep_sorter.runtime import NothingFound
+from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.clustering import find_clusters
 from huidurep_sorter.spikes.detection import detect_peaks, select_peaks
 from huidurep_sorter.spikes.features import extract_features, locate_spikes
@@ -61,7 +61,8 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     folder = None if folder is None else Path(folder)
     job_kwargs = with_own_chunks(fix_job_kwargs(dict(job_kwargs or {}) | dict(progress_bar=verbose)))
     try:
-        prepared, set_aside = prepare(prepare_recording(recording), parameters)
+        with stage("prepare"):
+            prepared, set_aside = prepare(prepare_recording(recording), parameters)
         if folder is not None:
             save_set_aside(folder, recording, set_aside)
         sorting = sort_segment(prepared, set_aside, parameters, folder, job_kwargs)

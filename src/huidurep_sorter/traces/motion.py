@@ -5,11 +5,13 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.core.node_pipeline import PeakRetriever, run_node_pipeline
 from spikeinterface.sortingcomponents.motion import InterpolateMotionRecording, estimate_motion
-from spikeinterface.sortingcomponents.peak_localization import localize_peaks
+from spikeinterface.sortingcomponents.peak_localization.main import get_localization_pipeline_nodes
 from spikeinterface.sortingcomponents.peak_selection import select_peaks
 
 from huidurep_sorter.runtime import stage
+from huidurep_sorter.traces.localization import Block, LocalizeInBlocks
 from huidurep_sorter.traces.traces import Traces
 
 logger = logging.getLogger(__name__)
@@ -118,20 +120,38 @@ def locate_peaks(traces, peaks, seed=0):
 
     Long probes are done block by block, as each spike is convolved over all the channels of its recording.
     """
-    recording, depths = traces.recording, traces.locations_um[:, 1]
+    depths = traces.locations_um[:, 1]
     n_blocks = max(1, round(len(depths) / RULES.block_channels))
-    indices, locations = [], []
+    blocks = []
     for channels in np.array_split(np.argsort(depths, kind="stable"), n_blocks):
-        mine = np.flatnonzero(np.isin(peaks["channel_index"], channels))
-        low, high = depths[channels].min() - RULES.block_margin_um, depths[channels].max() + RULES.block_margin_um
-        near = np.flatnonzero((depths >= low) & (depths <= high))
-        block, own = recording.select_channels(recording.channel_ids[near]), peaks[mine]
-        own["channel_index"] = np.searchsorted(near, own["channel_index"])
-        if len(own):
-            found = localize_peaks(block, own, method="grid_convolution", seed=seed, job_kwargs=traces.job_kwargs)
-            indices.append(mine)
-            locations.append(found)
-    return np.concatenate(locations)[np.argsort(np.concatenate(indices))]
+        if np.isin(peaks["channel_index"], channels).any():
+            blocks.append(make_block(traces, peaks, channels, seed))
+    source = PeakRetriever(traces.recording, peaks)
+    nodes = [source, LocalizeInBlocks(traces.recording, [source], blocks)]
+    return run_node_pipeline(traces.recording, nodes, traces.job_kwargs, job_name="locate peaks")
+
+
+def make_block(traces, peaks, channels, seed=0) -> Block:
+    """Make the block of some channels, whose prototype spike is learned from its own peaks."""
+    depths, learned = traces.locations_um[:, 1], traces.are_learned_from(peaks["sample_index"])
+    low, high = depths[channels].min() - RULES.block_margin_um, depths[channels].max() + RULES.block_margin_um
+    near = np.flatnonzero((depths >= low) & (depths <= high))
+    mine = np.isin(peaks["channel_index"], channels)
+    own = peaks[mine & learned] if (mine & learned).any() else peaks[mine]
+    own["channel_index"] = np.searchsorted(near, own["channel_index"])
+    part = traces.recording.select_channels(traces.recording.channel_ids[near])
+    _, extract, localize = get_localization_pipeline_nodes(
+        part,
+        PeakRetriever(part, own),
+        own,
+        method="grid_convolution",
+        method_kwargs={},
+        seed=seed,
+        job_kwargs=traces.job_kwargs,
+    )
+    place = np.full(len(depths), -1)
+    place[channels] = np.searchsorted(near, channels)
+    return Block(near=near, place=place, extract=extract, localize=localize)
 
 
 def measure_motion(recording, peaks, locations, bin_s=1):

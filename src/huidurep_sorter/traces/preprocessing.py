@@ -257,7 +257,7 @@ def open_traces(recording, set_aside, parameters, folder=None, job_kwargs=None):
         Lazily preprocessed, of one segment.
     set_aside : SetAside
     parameters : SortingParameters
-        `cache_preprocessing_mode` and `seed` are used.
+        `cache_preprocessing_mode`, `max_cache_gb` and `seed` are used.
     folder : Path or None
         Where there may be room for them.
     job_kwargs : dict, optional
@@ -267,6 +267,10 @@ def open_traces(recording, set_aside, parameters, folder=None, job_kwargs=None):
     traces : Traces
     """
     mode = parameters.cache_preprocessing_mode
+    needed_gb = recording.get_total_memory_size() / 1e9
+    if mode == "auto" and needed_gb > parameters.max_cache_gb:
+        logger.info("preprocessed traces need %.1f GB, over max_cache_gb: each stage computes what it reads", needed_gb)
+        mode = "no-cache"
     folder = cache_folder(recording, mode, None if folder is None else folder / "cache_preprocessing")
     with ExitStack() as stack:
         with stage("preprocess"):
