@@ -75,7 +75,7 @@ def find_lines(recording):
         return np.zeros(0)
     some = recording.channel_ids[np.linspace(0, n_channels - 1, min(n_channels, RULES.max_channels)).astype(int)]
     for traces in read_stretches(recording, RULES.stretch_s, RULES.n_stretches, some):
-        frequencies, power = periodogram(cut_off(traces.astype("float64")), fs, window="hann", axis=0)
+        frequencies, power = periodogram(cut_off(traces.astype("float32")), fs, window="hann", axis=0)
         spectra.append(power.astype("float32"))
     power = np.median(spectra, axis=0)
     around = int(RULES.floor_hz * RULES.stretch_s) // 2 * 2 + 1
