@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.registration import register
 
-__all__ = ["Encoder", "HuidurepSorter", "__version__", "embed_spikes", "load_encoder", "register"]
+__all__ = [
+    "Encoder",
+    "HuidurepSorter",
+    "__version__",
+    "compute_embedding_metrics",
+    "embed_spikes",
+    "load_encoder",
+    "make_analyzer",
+    "register",
+]
 
 if TYPE_CHECKING:  # a type checker sees the lazy names and their types, and no others
+    from huidurep_sorter.analyzer import compute_embedding_metrics, make_analyzer
     from huidurep_sorter.encoder.checkpoints import load_encoder
     from huidurep_sorter.encoder.embedding import embed_spikes
     from huidurep_sorter.encoder.network import Encoder
@@ -21,8 +31,10 @@ else:
     _LAZY = {
         "Encoder": "encoder.network",
         "HuidurepSorter": "sorter",
+        "compute_embedding_metrics": "analyzer",
         "embed_spikes": "encoder.embedding",
         "load_encoder": "encoder.checkpoints",
+        "make_analyzer": "analyzer",
     }
 
     def __getattr__(name):

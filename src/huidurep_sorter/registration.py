@@ -1,10 +1,10 @@
-"""Make SpikeInterface know the sorter by its name."""
+"""Make SpikeInterface know the sorter by its name, and our extension of its analyzers."""
 
 from types import ModuleType
 
 
 def register(sorterlist: ModuleType | None = None) -> None:
-    """Add the sorter to SpikeInterface's list of sorters, unless it is there.
+    """Add the sorter to SpikeInterface's list of sorters, unless it is there, and the extension to those of analyzers.
 
     Parameters
     ----------
@@ -19,8 +19,10 @@ def register(sorterlist: ModuleType | None = None) -> None:
         if getattr(sorterlist.__spec__, "_initializing", False):
             return
 
+    from .analyzer import register as register_extension
     from .sorter import HuidurepSorter
 
+    register_extension()
     name = HuidurepSorter.sorter_name
     if not any(sorter.sorter_name == name for sorter in sorterlist.sorter_full_list):
         sorterlist.sorter_full_list.append(HuidurepSorter)

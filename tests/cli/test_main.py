@@ -63,6 +63,18 @@ def test_sort_for_real_with_phy(source, quick, tmp_path, capsys):
     assert not (out / "phy.partial").exists()
 
 
+def test_an_analyzer_is_made_for_real(source, quick, tmp_path):
+    (tmp_path / "quick.yaml").write_text(yaml.safe_dump(quick))
+    out = tmp_path / "out"
+    assert main(["sort", source, "-o", str(out), "--params", str(tmp_path / "quick.yaml"), "--analyzer"]) == 0
+    analyzer = load(out / "analyzer")
+    assert list(analyzer.unit_ids) == list(read_sorter_folder(out).unit_ids)
+    metrics = analyzer.get_extension("quality_metrics").get_data()
+    assert (metrics["isi_violations_ratio"] >= 0).all() and "huidurep_snr" in analyzer.sorting.get_property_keys()
+    n_random = len(analyzer.get_extension("random_spikes").get_data())
+    assert len(analyzer.get_extension("huidurep_embeddings").get_data()) == n_random > 0
+
+
 def test_every_parameter_is_an_option(source, tmp_path, spy):
     for name, default in SortingParameters.defaults().items():
         option = "--" + name.replace("_", "-")

@@ -1,6 +1,7 @@
 """`huidurep sort PATH -o OUT`: sort a recording without writing Python."""
 
 import argparse
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def add_command(subparsers):
     parser.add_argument("--probe", type=Path, help="probeinterface .json or .prb file (a .prb runs as code)")
     parser.add_argument("--params", type=Path, help="YAML or JSON file of parameters; options override it")
     parser.add_argument("--export-phy", action="store_true", help="also write OUT/phy, with a copy of the traces")
+    parser.add_argument("--analyzer", action="store_true", help="also write OUT/analyzer, a SortingAnalyzer")
     parser.add_argument("--n-jobs", type=int, help="processes (default: 1)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log and progress on stderr")
     binary = parser.add_argument_group("binary files")
@@ -123,8 +125,24 @@ def run(arguments):
     )
     if arguments.export_phy:
         export_phy(sorting, recording, arguments.output / "phy", params, verbose=arguments.verbose)
+    if arguments.analyzer:
+        save_analyzer(sorting, recording, arguments.output / "analyzer", params)
     print(f"{len(sorting.unit_ids)} units, {sorting.to_spike_vector().size} spikes: {arguments.output}")
     return 0
+
+
+def save_analyzer(sorting, recording, folder, params):
+    """Save an analyzer of the sorting; nothing where there is no unit."""
+    from huidurep_sorter.analyzer import make_analyzer
+
+    if len(sorting.unit_ids) == 0:
+        print("no unit: no analyzer to make")
+        return
+    try:
+        make_analyzer(sorting, recording, folder, split_params(params)[1])
+    except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise RuntimeError(f"the sorting is done, in {folder.parent}, but not its analyzer: {error}") from error
 
 
 def check_output(output, overwrite, source):
