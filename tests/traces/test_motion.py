@@ -11,6 +11,7 @@ from spikeinterface.core.node_pipeline import base_peak_dtype
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.traces import motion
+from huidurep_sorter.traces.traces import LearningLimits
 from tests.known import traces_of
 
 
@@ -77,6 +78,15 @@ def test_of_a_long_recording_bins_are_longer_and_one_second_of_each_is_used(monk
     peaks["sample_index"] = np.linspace(0, 9999, 500)
     assert motion.seconds_of_a_bin(traces) == 3  # of 10 s
     assert set(motion.thin_out(traces, peaks, 3)["sample_index"] // 1000) == {0, 3, 6, 9}
+
+
+def test_of_a_long_recording_the_prototype_is_learned_from_few_seconds(monkeypatch):
+    traces, peaks = on_probe(), np.zeros(500, dtype=base_peak_dtype)
+    peaks["sample_index"] = np.linspace(0, 9999, 500)
+    assert motion.are_for_prototype(traces, peaks).all()
+    monkeypatch.setattr("huidurep_sorter.traces.traces.LIMITS", LearningLimits(channel_seconds=64 * 5.0))
+    monkeypatch.setattr(motion, "RULES", replace(motion.RULES, seconds_of_prototype=2))
+    assert set(peaks["sample_index"][motion.are_for_prototype(traces, peaks)] // 1000) == {0, 4, 8}
 
 
 @pytest.mark.parametrize("bin_s", [1, 4])

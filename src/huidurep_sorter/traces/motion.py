@@ -31,6 +31,7 @@ class MotionRules:
     max_bins: int = 900  # of time, a limit of memory and time: 1 s each up to 15 minutes
     window_um: float = 200.0  # um; step and width of the windows that may move by themselves (traces-18)
     block_channels: int = 64  # channels located at once (traces-15)
+    seconds_of_prototype: int = 20  # of a long recording, from which each block's prototype is learned; a limit of time
     block_margin_um: float = 100.0  # um of channels around a block that its spikes may reach (traces-15)
     kriging_sigma_um: float = 20.0  # um; SpikeInterface's default (traces-5, traces-19)
 
@@ -133,7 +134,7 @@ def locate_peaks(traces, peaks, seed=0):
 
 def make_block(traces, peaks, channels, seed=0) -> Block:
     """Make the block of some channels, whose prototype spike is learned from its own peaks."""
-    depths, learned = traces.locations_um[:, 1], traces.are_learned_from(peaks["sample_index"])
+    depths, learned = traces.locations_um[:, 1], are_for_prototype(traces, peaks)
     low, high = depths[channels].min() - RULES.block_margin_um, depths[channels].max() + RULES.block_margin_um
     near = np.flatnonzero((depths >= low) & (depths <= high))
     mine = np.isin(peaks["channel_index"], channels)
@@ -152,6 +153,16 @@ def make_block(traces, peaks, channels, seed=0) -> Block:
     place = np.full(len(depths), -1)
     place[channels] = np.searchsorted(near, channels)
     return Block(near=near, place=place, extract=extract, localize=localize)
+
+
+def are_for_prototype(traces, peaks):
+    """Say which peaks a prototype spike is learned from, (n_peaks,) bool: of a long recording those of some seconds."""
+    learned = traces.are_learned_from(peaks["sample_index"])
+    if learned.all():
+        return learned
+    second = peaks["sample_index"] // int(traces.sampling_frequency)
+    seconds = np.unique(second[learned])
+    return np.isin(second, seconds[:: max(1, len(seconds) // RULES.seconds_of_prototype)])
 
 
 def measure_motion(recording, peaks, locations, bin_s=1):

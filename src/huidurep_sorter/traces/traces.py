@@ -12,7 +12,7 @@ from huidurep_sorter.traces.periods import SetAside, as_runs, count_samples_of
 class LearningLimits:
     """How much of a long recording is read to learn from; matching sees all of it."""
 
-    channel_seconds: float = 60_000.0  # s times channels, a limit of time: 156 s of 384 channels, 4 h of a tetrode
+    channel_seconds: float = 90_000.0  # s times channels, a limit of time: 234 s of 384 channels (sorters-36)
     stretch_s: float = 1.0  # s of the stretches that are learned from: those that SpikeInterface reads at once
 
 
