@@ -21,6 +21,7 @@ COLOURS = (  # of units; each differs much from the next ones, and none is grey
 NO_UNIT = "0.75"
 SET_ASIDE = "#ffd0d0"
 MAX_MAPPED = 2000  # spikes in the map of the embedding; a limit of time
+MAX_LABELLED = 80  # units; the numbers of more would hide the spikes
 MAX_PER_UNIT = 25  # spikes of each unit in that map
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 8}
 
@@ -122,7 +123,7 @@ def draw_map(findings, colours):
     axes = figure.subplots()
     owner = findings.embedded_owner[shown]
     axes.scatter(*at.T, c=[colours[unit] for unit in owner], s=7, linewidths=0)
-    for unit in np.unique(owner):
+    for unit in np.unique(owner) if n_units <= MAX_LABELLED else ():
         text = axes.annotate(str(unit), np.median(at[owner == unit], axis=0), weight="bold", ha="center", va="center")
         text.set_path_effects([withStroke(linewidth=2, foreground="white")])
     axes.set(xticks=[], yticks=[])

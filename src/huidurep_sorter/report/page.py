@@ -194,6 +194,8 @@ def list_facts(run):
         facts["set aside"] = (
             f"{len(length)} periods, {length.sum() / fs:.1f} s, {100 * length.sum() / n_samples:.2f} % of all; "
             f"{length[filled].sum() / fs:.1f} s of them filled with noise"
+            if len(length)
+            else "nothing"
         )
     told = [line.partition(" INFO ")[2] or line.partition(" WARNING ")[2] for line in run.log.splitlines()]
     motion = [line for line in told if line.startswith("motion is ")]
