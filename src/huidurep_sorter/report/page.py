@@ -161,6 +161,7 @@ def say_why_kept(row, parameters):
     norm, hit_rate = row["template_norm"], row["nn_hit_rate"]
     needed = {name: f" (least: {parameters[name]:g})" if name in parameters else "" for name in NEEDED}
     return (
+        f"{row['label']}: one neuron with a probability of {row['single_unit_probability']:.2f}. "
         f"{row['num_spikes']:,} spikes, {row['firing_rate']:.2f} Hz. "
         f"Template norm {norm:.1f}{needed['min_template_norm']}. "
         f"Violations of the refractory period: {row['isi_violations_ratio']:.2f} (SpikeInterface's ratio). "

@@ -20,6 +20,7 @@ from huidurep_sorter.templates.split_half import are_averaged, average_split_hal
 from huidurep_sorter.traces.probe import channels_within
 from huidurep_sorter.units.acceptance import is_isolated
 from huidurep_sorter.units.discarded import list_discarded
+from huidurep_sorter.units.labels import single_unit_probability, suggest_labels
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +129,11 @@ def amplitude_cutoffs(measured):
     return np.array([float(amplitude_cutoff(amplitudes[labels == u])) for u in range(measured.units.n_units)])
 
 
+def single_unit_probabilities(measured):
+    """Estimate how probable it is that each unit is one neuron, (n_units,)."""
+    return single_unit_probability(measured.templates.norms(), measured.nn_hit_rate, isi_violations_ratios(measured))
+
+
 PROPERTIES = {  # name: (type, function of `Measured`); one more line is one more property of every sorting
     "huidurep_snr": ("float32", lambda m: (m.size / np.maximum(m.traces.noise_levels, 1e-9)).max(axis=1)),
     "huidurep_amplitude": ("float32", lambda m: m.size.max(axis=1)),  # in units of the preprocessed traces
@@ -138,6 +144,8 @@ PROPERTIES = {  # name: (type, function of `Measured`); one more line is one mor
     "huidurep_presence_ratio": ("float64", presence_ratios),
     "huidurep_amplitude_cutoff": ("float64", amplitude_cutoffs),
     "huidurep_nn_hit_rate": ("float64", lambda m: m.nn_hit_rate),
+    "huidurep_single_unit_probability": ("float64", single_unit_probabilities),
+    "huidurep_label": ("U5", lambda m: suggest_labels(single_unit_probabilities(m))),
     "huidurep_x": ("float64", lambda m: m.location_um[:, 0]),
     "huidurep_y": ("float64", lambda m: m.location_um[:, 1]),
 }
