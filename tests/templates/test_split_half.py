@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
+from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.split_half import (
     are_near,
     average_split_half,
+    channels_to_read,
     differences,
     energies,
     estimate_split_half,
+    near_main_channel,
 )
 from huidurep_sorter.traces.traces import LearningLimits
-from tests.known import FS, on_four_channels, split_half, units, waveforms
+from tests.known import FS, on_four_channels, split_half, traces_of, units, waveforms
 
 
 @pytest.mark.parametrize("lag", [-5, 0, 4])
@@ -72,3 +75,22 @@ def test_of_a_long_recording_only_some_seconds_are_averaged_but_all_of_a_rare_un
     found = average_split_half(traces, units(train, rare))
     assert found[0, 0, :, 1].min() == found[0, 1, :, 1].min() == -10
     assert found[1, 0, :, 1].min() == -30
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_only_channels_in_reach_are_read_where_those_of_spikes_are_known(known):
+    """Twelve contacts 40 um apart: a unit on the first is not looked for on the last."""
+    rng, times = np.random.default_rng(0), np.arange(100, 40_000, 300)
+    array = rng.normal(size=(41_000, 12)).astype("float32")
+    array[times, 0] -= 30
+    array[times, 1] -= 15
+    recording = NumpyRecording([array], FS)
+    recording.set_dummy_probe_from_locations(np.array([[0.0, 40.0 * i] for i in range(12)]))
+    traces, spikes = traces_of(recording), Spikes.at(times, 0 if known else -1, 0)
+    channels = channels_to_read(traces, spikes)
+    assert channels.tolist() == [list(range(5 if known else 12))]
+    whole = near_main_channel(traces, average_split_half(traces, spikes), spikes.counts())
+    found = estimate_split_half(traces, spikes)
+    assert found.coefficients.shape == whole.coefficients.shape
+    np.testing.assert_allclose(np.abs(found.coefficients), np.abs(whole.coefficients), atol=1e-3)
+    np.testing.assert_allclose(found.norms(), whole.norms(), rtol=1e-5)

@@ -79,44 +79,98 @@ def agglomerate(templates, allowed, max_difference):
     shifts : (n_units,) int64
         Samples to add to the spikes of each unit.
     """
-    n = len(templates.counts)
     coefficients, counts = templates.coefficients.copy(), templates.counts.astype("float64")
-    means, energy, allowed = coefficients.mean(axis=1), energies(coefficients), allowed.copy()
-    np.fill_diagonal(allowed, False)
-    groups, shifts = np.arange(n), np.zeros(n, dtype="int64")
-    difference, lag = np.full((n, n), np.inf), np.zeros((n, n), dtype="int64")
-    least = np.full(n, np.inf)  # of each row of `difference`
+    means, energy, pairs = coefficients.mean(axis=1), energies(coefficients), Pairs.of(allowed)
+    groups, shifts = np.arange(len(counts)), np.zeros(len(counts), dtype="int64")
 
     def update(index):
-        others, channels = np.flatnonzero(allowed[index]), means[index].any(axis=0)
+        others, channels = pairs.others_of(index), np.flatnonzero(means[index].any(axis=0))
         mean = means[index][:, channels]
-        row, row_lag = compare(templates, means[others][..., channels], energy[others], mean, energy[index])
-        difference[index, others], lag[index, others] = row, row_lag
-        difference[others, index], lag[others, index] = row, -row_lag
-        changed = [*others, index]
-        least[changed] = difference[changed].min(axis=1)
+        theirs = means[others[:, None, None], np.arange(len(mean))[:, None], channels]
+        pairs.put(index, *compare(templates, theirs, energy[others], mean, energy[index]))
 
-    for index in range(n):
+    for index in range(len(counts)):
         update(index)
     while True:
-        a = least.argmin()
-        b = difference[a].argmin()
-        if not difference[a, b] < max_difference:
+        a, b, difference, move = pairs.least_pair()
+        if not difference < max_difference:
             return groups, shifts
         if counts[a] < counts[b]:
-            a, b = b, a
-        move = lag[a, b]
+            a, b, move = b, a, -move
         shift_matrix = templates.shifts[np.flatnonzero(templates.lags == move)[0]]
         moved = np.einsum("kj,hjc->hkc", shift_matrix, coefficients[b])
         coefficients[a] = (counts[a] * coefficients[a] + counts[b] * moved) / (counts[a] + counts[b])
         counts[a] += counts[b]
         means[a], energy[a] = coefficients[a].mean(axis=0), energies(coefficients[a])
         unite(groups, shifts, a, b, move)
-        others = np.flatnonzero(allowed[b])
-        allowed[b], allowed[:, b] = False, False
-        difference[b], difference[:, b] = np.inf, np.inf
-        least[b], least[others] = np.inf, difference[others].min(axis=1)
+        pairs.remove(b)
         update(a)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Differences of the pairs that may be merged: each unit has few near it, so that no table of all pairs is needed.
+
+    Attributes
+    ----------
+    near : (n_units, most) int64
+        Units that each may be merged with; -1 fills up.
+    place : (n_units, most) int64
+        Where that unit has this one among its own.
+    difference : (n_units, most) float64
+        Infinite for none, or for one that was merged.
+    lag : (n_units, most) int64
+    least : (n_units,) float64
+        Of each row of `difference`.
+    """
+
+    near: np.ndarray
+    place: np.ndarray
+    difference: np.ndarray
+    lag: np.ndarray
+    least: np.ndarray
+
+    @classmethod
+    def of(cls, allowed) -> "Pairs":
+        """Make them of a symmetric table (n_units, n_units) bool, whose diagonal doesn't count."""
+        allowed = allowed & ~np.eye(len(allowed), dtype=bool)
+        first, second = np.nonzero(allowed)
+        n_near = allowed.sum(axis=1)
+        shape = (len(allowed), max(n_near.max(initial=0), 1))
+        rank = np.arange(len(first)) - np.repeat(np.cumsum(n_near) - n_near, n_near)
+        near, place = np.full(shape, -1), np.zeros(shape, dtype="int64")
+        near[first, rank] = second
+        mirrored = np.lexsort((first, second))  # the pair (b, a) stands where (a, b) does in this order
+        place[first, rank] = rank[mirrored]
+        least, lag = np.full(len(allowed), np.inf), np.zeros(shape, dtype="int64")
+        return cls(near=near, place=place, difference=np.full(shape, np.inf), lag=lag, least=least)
+
+    def others_of(self, index):
+        """List the units that a unit may still be merged with, (n,) int64."""
+        return self.near[index][self.near[index] >= 0]
+
+    def put(self, index, difference, lag):
+        """Set how much a unit differs from each of `others_of` it, (n,), and the lags by which those fit it."""
+        here = np.flatnonzero(self.near[index] >= 0)
+        others, there = self.near[index, here], self.place[index, here]
+        self.difference[index, here], self.lag[index, here] = difference, lag
+        self.difference[others, there], self.lag[others, there] = difference, -lag
+        changed = np.append(others, index)
+        self.least[changed] = self.difference[changed].min(axis=1)
+
+    def least_pair(self):
+        """Find the pair that differs least: two units, their difference, and the lag by which the second fits."""
+        a = self.least.argmin()
+        k = self.difference[a].argmin()
+        return a, self.near[a, k], self.difference[a, k], self.lag[a, k]
+
+    def remove(self, index):
+        """Leave out a unit that was merged."""
+        here = np.flatnonzero(self.near[index] >= 0)
+        others, there = self.near[index, here], self.place[index, here]
+        self.near[others, there] = self.near[index] = -1
+        self.difference[others, there] = self.difference[index] = np.inf
+        self.least[others], self.least[index] = self.difference[others].min(axis=1), np.inf
 
 
 def unite(groups, shifts, a, b, lag):

@@ -22,6 +22,7 @@ class SplitHalfRules:
     max_lag_ms: float = 0.5  # ms by which the peaks of one unit's clusters may lie apart (units-29)
     n_time_components: int = 12  # of a common basis over time; what lies beyond is noise (templates-29)
     max_distance_um: float = 120.0  # um from its main channel that a template is looked at (sorters-28, templates-29)
+    margin_um: float = 60.0  # um beyond, which are read too: the largest channel may be another one; a limit of memory
     min_learned: int = 10  # spikes in the seconds that are learned from; a limit: of fewer, the unit's others count too
     min_energy: float = 1e-6  # noise units squared; a limit: under it a ratio of energies means nothing
 
@@ -59,8 +60,26 @@ class SplitHalfTemplates:
 
 
 def estimate_split_half(traces, spikes) -> SplitHalfTemplates:
-    """Estimate two templates of each label, from its even and its odd spikes; spikes of label -1 are left out."""
-    return near_main_channel(traces, average_split_half(traces, spikes), spikes.counts())
+    """Estimate two templates of each label, from its even and its odd spikes; spikes of label -1 are left out.
+
+    Where the channel of each spike is known, only those in reach of it and around are read: of thousands of clusters on
+    hundreds of channels the others would not fit into memory.
+    """
+    channels = channels_to_read(traces, spikes)
+    return keep_near_main(traces, average_split_half(traces, spikes, channels), channels, spikes.counts())
+
+
+def channels_to_read(traces, spikes):
+    """List the channels on which each label is looked at, (n_units, n_near) int64; -1 fills up."""
+    n_channels, kept = len(traces.shanks), spikes.label >= 0
+    if (spikes.channel_index[kept] < 0).any():
+        return np.tile(np.arange(n_channels), (spikes.n_units, 1))
+    peaks = np.zeros((spikes.n_units, n_channels), dtype="int64")
+    np.add.at(peaks, (spikes.label[kept], spikes.channel_index[kept]), 1)
+    mask = channels_within(traces.recording, RULES.max_distance_um + RULES.margin_um)[peaks.argmax(axis=1)]
+    channels = np.where(mask, np.arange(n_channels), n_channels)
+    channels = np.sort(channels, axis=1)[:, : max(mask.sum(axis=1).max(initial=1), 1)]
+    return np.where(channels < n_channels, channels, -1)
 
 
 def split_half_window(sampling_frequency):
@@ -68,10 +87,17 @@ def split_half_window(sampling_frequency):
     return tuple(int(round(ms * sampling_frequency / 1000)) for ms in (RULES.ms_before, RULES.ms_after))
 
 
-def average_split_half(traces, spikes):
+def average_split_half(traces, spikes, channels=None):
     """Average each label's even and odd spikes, (n_units, 2, n_samples, n_channels) float32.
 
     Of a long recording, those in the seconds that are learned from.
+
+    Parameters
+    ----------
+    traces : Traces
+    spikes : Spikes
+    channels : (n_units, n_near) int64, optional
+        As from `channels_to_read`: averages only these, in this order. By default all channels.
     """
     n_before, n_after = split_half_window(traces.sampling_frequency)
     n_units, spikes = spikes.n_units, spikes.take(are_averaged(traces, spikes))
@@ -81,8 +107,16 @@ def average_split_half(traces, spikes):
     rank = np.arange(kept.size) - np.repeat(np.cumsum(counts) - counts, counts)
     vector = as_spike_vector(spikes.sample_index[order], 2 * spikes.label[order] + rank % 2)
     vector = vector[np.argsort(vector["sample_index"], kind="stable")]
-    array = average_waveforms(traces, vector, 2 * counts.size, n_before, n_after)
+    mask = None if channels is None else np.repeat(as_mask(channels, len(traces.shanks)), 2, axis=0)
+    array = average_waveforms(traces, vector, 2 * counts.size, n_before, n_after, mask)
     return array.reshape(counts.size, 2, n_before + n_after, -1)
+
+
+def as_mask(channels, n_channels):
+    """Say which channels are listed, (n_units, n_channels) bool."""
+    mask = np.zeros((len(channels), n_channels + 1), dtype=bool)
+    np.put_along_axis(mask, channels, True, axis=1)  # -1 is the last column
+    return mask[:, :-1]
 
 
 def are_averaged(traces, spikes):
@@ -94,21 +128,42 @@ def are_averaged(traces, spikes):
 
 def near_main_channel(traces, array, counts) -> SplitHalfTemplates:
     """Keep of mean waveforms (n_units, 2, n_samples, n_channels) the channels around each one's largest."""
+    return keep_near_main(traces, array, np.tile(np.arange(array.shape[-1]), (len(array), 1)), counts)
+
+
+def keep_near_main(traces, array, channels, counts) -> SplitHalfTemplates:
+    """Keep of mean waveforms on some channels, (n_units, 2, n_samples, n_near), those around each one's largest."""
     max_lag = int(round(RULES.max_lag_ms * traces.sampling_frequency / 1000))
-    main = np.ptp(array.mean(axis=1), axis=1).argmax(axis=1)
-    around = channels_in_reach(traces)[main]
-    return as_split_half(array * around[:, None, None], counts, max_lag)
+    size = np.where(channels >= 0, np.ptp(array.mean(axis=1), axis=1), -1.0)
+    main = np.take_along_axis(channels, size.argmax(axis=1)[:, None], axis=1)[:, 0]
+    around = np.take_along_axis(channels_in_reach(traces)[main], np.maximum(channels, 0), axis=1) & (channels >= 0)
+    return as_split_half(array * around[:, None, None], counts, max_lag, channels, len(traces.shanks))
 
 
-def as_split_half(array, counts, max_lag) -> SplitHalfTemplates:
-    """Express templates (n_units, 2, n_samples, n_channels) in a common basis over time."""
-    n_samples = array.shape[2]
+def as_split_half(array, counts, max_lag, channels=None, n_channels=None) -> SplitHalfTemplates:
+    """Express templates in a common basis over time.
+
+    Parameters
+    ----------
+    array : (n_units, 2, n_samples, n_near) float
+    counts : (n_units,) int
+    max_lag : int
+    channels : (n_units, n_near) int64, optional
+        Which these are of `n_channels`, -1 for none; by default all, in their order.
+    n_channels : int, optional
+    """
+    n_units, _, n_samples, n_near = array.shape
+    channels = np.tile(np.arange(n_near), (n_units, 1)) if channels is None else channels
+    n_channels = n_near if n_channels is None else n_channels
     columns = array.mean(axis=1).transpose(1, 0, 2).reshape(n_samples, -1).astype("float64")
     _, vectors = np.linalg.eigh(columns @ columns.T)
     basis = vectors[:, ::-1][:, : RULES.n_time_components]
     lags = np.arange(-max_lag, max_lag + 1)
     shifts = np.stack([_shifted(basis, lag).T @ basis for lag in lags])
-    coefficients = np.einsum("tk,uhtc->uhkc", basis, array, optimize=True)
+    coefficients = np.zeros((n_units, 2, basis.shape[1], n_channels))
+    for unit, here in enumerate(channels):
+        known = here >= 0
+        coefficients[unit][:, :, here[known]] = basis.T @ array[unit][:, :, known].astype("float64")
     return SplitHalfTemplates(coefficients=coefficients, shifts=shifts, lags=lags, counts=np.asarray(counts))
 
 
