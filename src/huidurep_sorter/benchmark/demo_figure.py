@@ -5,12 +5,9 @@ from matplotlib.figure import Figure
 
 from huidurep_sorter.benchmark.collisions import RADIUS_UM
 from huidurep_sorter.benchmark.demo import COLLISION_MS, HIGH_SNR, Demo
+from huidurep_sorter.report.figures import COLOURS
 
 TRUE_COLOUR = "0.6"
-COLOURS = (  # of found units; each differs much from the next ones, and none is grey
-    *("#e6194b", "#4363d8", "#e0b000", "#911eb4", "#3cb44b", "#f58231", "#000075", "#42d4f4", "#800000", "#9acd32"),
-    *("#f032e6", "#469990", "#9a6324", "#b28dff", "#808000", "#ff8fa3", "#5a3fc0", "#00c08b", "#202020", "#6a9fd0"),
-)
 WINDOW_S = 0.03  # of the traces
 CLOSE_UP_MS = (-1.5, 2.5)  # around the collision
 SPIKE_MS = (-0.7, 1.3)  # that is drawn of a sorted spike
