@@ -75,6 +75,9 @@ def test_all_of_a_sorting_is_there_also_elsewhere(sort, tmp_path, capsys):
         shown = {unit: value for unit, value in enumerate(sorting.get_property(name)) if value == value}  # not NaN
         found = model.metadata.get(column, {})
         assert list(found) == list(shown)
+        if name == "huidurep_label":
+            assert found == shown
+            continue
         np.testing.assert_allclose(list(found.values()), np.array(list(shown.values()), dtype="float64"), rtol=1e-5)
     assert set(model.metadata["group"].values()) == {"unsorted"}  # Phy's own labels
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from spikeinterface.core import NumpyRecording
-from spikeinterface.preprocessing import bandpass_filter, whiten
+from spikeinterface.preprocessing import bandpass_filter
 from spikeinterface.sortingcomponents.peak_detection import detect_peaks
 
 from huidurep_sorter.traces.noise import estimate_noise
 from huidurep_sorter.traces.preprocessing import preprocess
 from huidurep_sorter.traces.snippets import Window, find_neighbourhoods, iterate_snippets
+from huidurep_sorter.traces.whitening import LocallyWhitenedRecording
 from huidurep_sorter.training.known_spikes import PEAK_DTYPE, at_most, main_channels, peaks_near
 
 MARGIN = 4  # samples at both ends of a snippet, so that a view may be shifted by so many
@@ -111,8 +112,7 @@ def _template_bank(simulated, preprocessed, spikes, peaks):
     padded = np.pad(simulated.templates, ((0, 0), (0, 0), (gap, gap), (0, 0))).reshape(-1, n_channels)
     bank = NumpyRecording([padded], preprocessed.sampling_frequency)
     bank.set_probegroup(preprocessed.get_probegroup(), group_mode="by_probe")
-    whitening = {name: preprocessed._kwargs[name] for name in ("W", "M")}
-    bank = whiten(bandpass_filter(bank, dtype="float32"), **whitening, dtype="float32")
+    bank = LocallyWhitenedRecording(bandpass_filter(bank, dtype="float32"), preprocessed._kwargs["matrix"])
     in_bank = peaks.copy()
     in_bank["sample_index"] += (spikes["unit_index"] * n_steps + spikes["step"]) * (n_samples + 2 * gap)
     in_bank["sample_index"] += gap + simulated.n_before - spikes["sample_index"]
