@@ -45,7 +45,7 @@ def timed(name):
     start, cpu_start = time.perf_counter(), cpu_seconds()
     yield
     seconds, cpu = time.perf_counter() - start, cpu_seconds() - cpu_start
-    logger.info("%s: %.1f s, %.1f CPU s, %.2f GB", name, seconds, cpu, peak_memory() / 1e9)
+    logger.info("%s: %.2f s, %.2f CPU s, %.2f GB", name, seconds, cpu, peak_memory() / 1e9)
 
 
 def read_stages(log):
