@@ -29,7 +29,7 @@ from huidurep_sorter.traces.motion import find_motion, interpolate
 from huidurep_sorter.traces.periods import merge_periods, of_segments
 from huidurep_sorter.traces.preprocessing import open_traces, prepare
 from huidurep_sorter.units.curation import curate
-from huidurep_sorter.units.discarded import list_discarded
+from huidurep_sorter.units.discarded import as_table
 from huidurep_sorter.units.properties import keep_isolated, measure, no_properties
 
 logger = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def inspect_sorting(recording, sorting, parameters, folder, job_kwargs=None) -> 
         peaks = units.take(draw(np.random.default_rng(parameters.seed), units.label, parameters.n_peaks_per_channel))
         clusters = locate_spikes(traces, extract_features(traces, peaks, parameters))
         measured = measure(traces, units, clusters)
-        collect(measured, clusters, list_discarded(units, [None] * units.n_units), parameters.seed).save(folder)
+        collect(measured, clusters, as_table([]), parameters.seed).save(folder)
     found = NumpySorting(units.to_spike_vector(), sorting.sampling_frequency, unit_ids)
     for name, values in measured.properties().items():
         found.set_property(name, values)

@@ -12,6 +12,8 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from huidurep_sorter.report.findings import draw
+
 DPI = 110
 MAX_PALETTE = 128  # colours of a picture; more makes the page heavier, not clearer
 COLOURS = (  # of units; each differs much from the next ones, and none is grey
@@ -62,14 +64,15 @@ def draw_overview(findings, units_um, colours, artefacts, motion):
     n_rows = 1 if motion is None else 2
     figure = Figure(figsize=(11.5, 4.2 * n_rows), dpi=DPI, layout="constrained")
     panels = figure.subplots(n_rows, 2, sharey=True, squeeze=False, width_ratios=[4, 1])
-    for raster, probe in panels:
-        draw_raster(raster, findings, findings.peak_um[:, 1], colours, artefacts)
-        draw_probe(probe, findings, units_um, colours)
+    depths_um = [findings.peak_um[:, 1]]
     if motion is not None:
         times = findings.peak_sample / findings.sampling_frequency[0] + motion.temporal_bins_s[0][0]
-        moved = motion.get_displacement_at_time_and_depth(times, findings.peak_um[:, 1], segment_index=0)
-        panels[0, 0].clear()
-        draw_raster(panels[0, 0], findings, findings.peak_um[:, 1] + moved, colours, artefacts)
+        moved = motion.get_displacement_at_time_and_depth(times, depths_um[0], segment_index=0)
+        depths_um.insert(0, depths_um[0] + moved)
+    for (raster, probe), depth_um in zip(panels, depths_um, strict=True):
+        draw_raster(raster, findings, depth_um, colours, artefacts)
+        draw_probe(probe, findings, units_um, colours)
+    if motion is not None:
         draw_motion(panels[0, 0], motion)
         panels[0, 0].set(title="as recorded, and the motion that was measured")
         panels[1, 0].set(title="after the correction")
@@ -108,11 +111,9 @@ def draw_probe(axes, findings, units_um, colours):
 
 def draw_map(findings, colours):
     """Draw spikes of each unit on a map in which those of similar features lie near each other (t-SNE)."""
-    rng = np.random.default_rng(0)
-    shown, n_units = np.flatnonzero(findings.embedded_owner >= 0), len(colours)
+    n_units = len(colours)
     per_unit = max(5, min(MAX_PER_UNIT, MAX_MAPPED // max(n_units, 1)))
-    shown = [rng.permutation(shown[findings.embedded_owner[shown] == unit])[:per_unit] for unit in range(n_units)]
-    shown = np.concatenate(shown)
+    shown = draw(np.random.default_rng(0), findings.embedded_owner, per_unit)
     if len(shown) < 20:
         return None
     place = findings.contacts_um[findings.embedded_channel[shown]]

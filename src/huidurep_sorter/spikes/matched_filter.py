@@ -35,10 +35,10 @@ class MatchedFilter(MatchedFilteringPeakDetector):
         here = slice(*self.weights.indptr[row : row + 2])
         return self.weights.indices[here], self.weights.data[here]
 
-    def cut(self, traces, first, last):
-        """Cut what is needed to convolve samples `first` to `last` into parts that fit a cache."""
+    def cut(self, traces, first, last, n_more=0):
+        """Cut what is needed to convolve samples `first` to `last`, and so many more, into parts that fit a cache."""
         for start in range(first, last, VALUES_PER_CHUNK):
-            stop = min(start + VALUES_PER_CHUNK, last)
+            stop = min(start + VALUES_PER_CHUNK, last) + n_more
             yield start, np.ascontiguousarray(traces[start : stop + len(self.prototype) - 1].T, dtype="float32")
 
     def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
@@ -68,9 +68,8 @@ class MatchedFilter(MatchedFilteringPeakDetector):
         """
         thresholds, parts = self.abs_thresholds.ravel().astype("float32"), []
         weights = self.weights.indptr, self.weights.indices, self.weights.data
-        for start, part in self.cut(traces, first, last - 2):
-            longer = np.ascontiguousarray(traces[start : start + part.shape[1] + 2].T, dtype="float32")
-            rows, samples, ratios = find_maxima(longer, self.kernel, *weights, thresholds)
+        for start, part in self.cut(traces, first, last - 2, n_more=2):  # the ends of a part are no maxima
+            rows, samples, ratios = find_maxima(part, self.kernel, *weights, thresholds)
             parts.append((rows, samples + start, ratios))
         if not parts:
             return np.zeros(0, "int64"), np.zeros(0, "int64"), np.zeros(0, "float32")

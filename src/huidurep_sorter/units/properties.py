@@ -6,6 +6,7 @@ hides the metric of the same name that SpikeInterface computes, on other traces 
 
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -81,6 +82,18 @@ class Measured:
         """Apply a function to the spike train of each unit, (n_units,)."""
         return np.array([function(train) for train in self.units.trains()])
 
+    @cached_property
+    def isi_violations_ratio(self):
+        """Give SpikeInterface's `isi_violations_ratio` of each unit, (n_units,), for the censored intervals of ours."""
+        fs, duration_s = self.traces.sampling_frequency, self.traces.duration_s
+        limits_s = RULES.isi_threshold_ms / 1000, RULES.min_isi_ms / 1000
+        return self.of_each_train(lambda train: isi_violations([train / fs], duration_s, *limits_s)[0])
+
+    @cached_property
+    def single_unit_probability(self):
+        """Estimate how probable it is that each unit is one neuron, (n_units,)."""
+        return single_unit_probability(self.templates.norms(), self.nn_hit_rate, self.isi_violations_ratio)
+
     def take(self, which) -> "Measured":
         """Take the units of a mask (n_units,), and number them 0 to n - 1."""
         numbers = np.append(np.where(which, np.cumsum(which) - 1, -1), -1)
@@ -109,13 +122,6 @@ def firing_rates(measured):
     return measured.units.counts() / measured.traces.duration_s
 
 
-def isi_violations_ratios(measured):
-    """Give SpikeInterface's `isi_violations_ratio` of each unit, (n_units,), for the censored intervals of ours."""
-    fs, duration_s = measured.traces.sampling_frequency, measured.traces.duration_s
-    limits_s = RULES.isi_threshold_ms / 1000, RULES.min_isi_ms / 1000
-    return measured.of_each_train(lambda train: isi_violations([train / fs], duration_s, *limits_s)[0])
-
-
 def presence_ratios(measured):
     """Give the fraction of stretches of 10 s in which each unit fires, (n_units,)."""
     traces = measured.traces
@@ -129,23 +135,18 @@ def amplitude_cutoffs(measured):
     return np.array([float(amplitude_cutoff(amplitudes[labels == u])) for u in range(measured.units.n_units)])
 
 
-def single_unit_probabilities(measured):
-    """Estimate how probable it is that each unit is one neuron, (n_units,)."""
-    return single_unit_probability(measured.templates.norms(), measured.nn_hit_rate, isi_violations_ratios(measured))
-
-
 PROPERTIES = {  # name: (type, function of `Measured`); one more line is one more property of every sorting
     "huidurep_snr": ("float32", lambda m: (m.size / np.maximum(m.traces.noise_levels, 1e-9)).max(axis=1)),
     "huidurep_amplitude": ("float32", lambda m: m.size.max(axis=1)),  # in units of the preprocessed traces
     "huidurep_template_norm": ("float64", lambda m: m.templates.norms()),  # without the part that noise adds
     "huidurep_num_spikes": ("int64", lambda m: m.units.counts()),
     "huidurep_firing_rate": ("float64", firing_rates),
-    "huidurep_isi_violations_ratio": ("float64", isi_violations_ratios),
+    "huidurep_isi_violations_ratio": ("float64", lambda m: m.isi_violations_ratio),
     "huidurep_presence_ratio": ("float64", presence_ratios),
     "huidurep_amplitude_cutoff": ("float64", amplitude_cutoffs),
     "huidurep_nn_hit_rate": ("float64", lambda m: m.nn_hit_rate),
-    "huidurep_single_unit_probability": ("float64", single_unit_probabilities),
-    "huidurep_label": ("U5", lambda m: suggest_labels(single_unit_probabilities(m))),
+    "huidurep_single_unit_probability": ("float64", lambda m: m.single_unit_probability),
+    "huidurep_label": ("U5", lambda m: suggest_labels(m.single_unit_probability)),
     "huidurep_x": ("float64", lambda m: m.location_um[:, 0]),
     "huidurep_y": ("float64", lambda m: m.location_um[:, 1]),
 }
