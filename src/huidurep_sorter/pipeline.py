@@ -118,6 +118,7 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     if folder is not None:
         discarded = pd.concat([discarded, vague], ignore_index=True)
         collect(measured, clusters, discarded, parameters.seed).save(folder)
+        np.save(folder / "spike_probabilities.npy", measured.spike_probability)
     return measured.to_sorting()
 
 
@@ -155,6 +156,7 @@ def inspect_sorting(recording, sorting, parameters, folder, job_kwargs=None) -> 
         clusters = locate_spikes(traces, extract_features(traces, peaks, parameters))
         measured = measure(traces, units, clusters)
         collect(measured, clusters, as_table([]), parameters.seed).save(folder)
+        np.save(folder / "spike_probabilities.npy", measured.spike_probability)
     found = NumpySorting(units.to_spike_vector(), sorting.sampling_frequency, unit_ids)
     for name, values in measured.properties().items():
         found.set_property(name, values)

@@ -43,7 +43,7 @@ def test_all_is_kept_where_there_is_little(collected):
     np.testing.assert_array_equal(kept.peak_sample, clusters.sample_index)
     np.testing.assert_array_equal(kept.embedded, clusters.features)
     np.testing.assert_array_equal(kept.spike_sample, measured.units.sample_index)
-    np.testing.assert_array_equal(kept.spike_amplitude, measured.amplitudes)
+    np.testing.assert_array_equal(kept.spike_amplitude, measured.fits.amplitude)
     np.testing.assert_array_equal(kept.peak_owner, measured.units.label)
 
 

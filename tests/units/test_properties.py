@@ -67,7 +67,7 @@ def test_only_isolated_units_are_kept_with_their_properties(spikes, caplog):
     assert discarded["reason"].str.startswith("too few of the spikes nearest").all()
     assert {len(values) for values in kept.properties().values()} == {1}
     assert kept.units.sample_index.tolist() == found.trains()[0].tolist()
-    np.testing.assert_array_equal(kept.amplitudes, measured.amplitudes[found.label == 0])
+    np.testing.assert_array_equal(kept.fits.scale, measured.fits.scale[found.label == 0])
     np.testing.assert_array_equal(kept.owner == 0, measured.owner == 0)
     assert set(kept.owner) == {-1, 0}
     assert kept.properties()["huidurep_nn_hit_rate"].tolist() == [1.0]

@@ -117,7 +117,7 @@ def collect(measured, clusters, discarded, seed=0) -> Findings:
     rng, traces, units = np.random.default_rng(seed), measured.traces, measured.units
     raster = draw(rng, np.zeros(len(clusters), dtype="int64"), RULES.max_peaks)
     embedded = draw(rng, measured.owner, RULES.max_embedded_of_unit, RULES.max_embedded_of_none)
-    known = np.flatnonzero(np.isfinite(measured.amplitudes))
+    known = np.flatnonzero(np.isfinite(measured.fits.amplitude))
     shown = known[draw(rng, units.label[known], RULES.max_amplitudes_of_unit)]
     near = nearest_channels(traces, measured.main)
     return Findings(
@@ -134,7 +134,7 @@ def collect(measured, clusters, discarded, seed=0) -> Findings:
         embedded_channel=clusters.channel_index[embedded],
         spike_sample=units.sample_index[shown],
         spike_owner=units.label[shown],
-        spike_amplitude=measured.amplitudes[shown],
+        spike_amplitude=measured.fits.amplitude[shown],
         near=near,
         waveforms=np.take_along_axis(measured.waveforms, near[:, None], axis=2).astype("float32"),
         n_before=np.array([split_half_window(traces.sampling_frequency)[0]]),

@@ -17,11 +17,12 @@ from spikeinterface.postprocessing.localization_tools import compute_monopolar_t
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spike_trains import TRAIN_RULES, count_presence, lags_to_nearest, violation_ratio
 from huidurep_sorter.templates.estimation import as_templates
-from huidurep_sorter.templates.split_half import are_averaged, average_split_half, near_main_channel, split_half_window
+from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, split_half_window
 from huidurep_sorter.traces.probe import channels_within
 from huidurep_sorter.units.acceptance import is_isolated
 from huidurep_sorter.units.discarded import list_discarded
 from huidurep_sorter.units.labels import single_unit_probability, suggest_labels
+from huidurep_sorter.units.spike_probability import SpikeFits, fit_spikes, spike_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,6 @@ class PropertyRules:
     location_radius_um: float = 75.0  # um around its main channel, over which a unit is located (units-30)
     isi_threshold_ms: float = 1.5  # ms; a shorter interval is a violation; SpikeInterface's default
     min_isi_ms: float = TRAIN_RULES.censored_ms  # ms; no interval of a unit is shorter: they are censored (units-1)
-    chunk_s: float = 1.0  # s of traces read at once; a limit of memory
 
 
 RULES = PropertyRules()
@@ -56,8 +56,8 @@ class Measured:
     main : (n_units,) int64
         Channel of each unit's largest deflection.
     location_um : (n_units, 2) float64
-    amplitudes : (n_spikes,) float32
-        Size of the trace at each spike, on the main channel of its unit; NaN where it wasn't read.
+    fits : SpikeFits
+        Of the spikes.
     owner : (n_peaks,) int64
         Unit of each peak that was clustered; -1 for none.
     nn_hit_rate : (n_units,) float64
@@ -69,7 +69,7 @@ class Measured:
     waveforms: np.ndarray
     main: np.ndarray
     location_um: np.ndarray
-    amplitudes: np.ndarray
+    fits: SpikeFits
     owner: np.ndarray
     nn_hit_rate: np.ndarray
 
@@ -94,6 +94,12 @@ class Measured:
         """Estimate how probable it is that each unit is one neuron, (n_units,)."""
         return single_unit_probability(self.templates.norms(), self.nn_hit_rate, self.isi_violations_ratio)
 
+    @property
+    def spike_probability(self):
+        """Estimate how probable it is that each spike is of its unit's neuron, (n_spikes,)."""
+        of_units = self.templates.norms(), self.nn_hit_rate, self.isi_violations_ratio
+        return spike_probabilities(self.fits, self.units, self.traces.sampling_frequency, *of_units)
+
     def take(self, which) -> "Measured":
         """Take the units of a mask (n_units,), and number them 0 to n - 1."""
         numbers = np.append(np.where(which, np.cumsum(which) - 1, -1), -1)
@@ -102,7 +108,7 @@ class Measured:
             self,
             units=self.units.without(~which),
             templates=self.templates.take(which),
-            amplitudes=self.amplitudes[which[self.units.label]],
+            fits=self.fits.take(which[self.units.label]),
             owner=numbers[self.owner],
             **{name: getattr(self, name)[which] for name in of_units},
         )
@@ -130,8 +136,8 @@ def presence_ratios(measured):
 
 def amplitude_cutoffs(measured):
     """Estimate the fraction of each unit's spikes that are too small to be found, (n_units,); NaN under 500 spikes."""
-    known = np.isfinite(measured.amplitudes)
-    amplitudes, labels = measured.amplitudes[known], measured.units.label[known]
+    known = np.isfinite(measured.fits.amplitude)
+    amplitudes, labels = measured.fits.amplitude[known], measured.units.label[known]
     return np.array([float(amplitude_cutoff(amplitudes[labels == u])) for u in range(measured.units.n_units)])
 
 
@@ -176,7 +182,7 @@ def measure(traces, units, clusters) -> Measured:
         waveforms=waveforms,
         main=main,
         location_um=locate_units(traces, waveforms, n_before, main),
-        amplitudes=spike_amplitudes(traces, units, main),
+        fits=fit_spikes(traces, units, waveforms, n_before, main),
         owner=owner,
         nn_hit_rate=nn_hit_rates(owner, len(main), clusters),
     )
@@ -232,29 +238,6 @@ def locate_units(traces, waveforms, n_before, main):
     templates = as_templates(traces, waveforms, n_before, np.arange(len(main)))
     sparsity = ChannelSparsity(around, templates.unit_ids, templates.channel_ids)
     return compute_monopolar_triangulation(templates.to_sparse(sparsity), feature="peak_voltage")[:, :2]
-
-
-def spike_amplitudes(traces, units, main):
-    """Read the size of the trace at each spike on the main channel of its unit, (n_spikes,) float32.
-
-    Of a long recording, it is NaN at spikes that aren't learned from.
-    """
-    out = np.full(len(units), np.nan, dtype="float32")
-    read = are_averaged(traces, units)
-    out[read] = read_amplitudes(traces, units.take(read), main)
-    return out
-
-
-def read_amplitudes(traces, units, main):
-    """Read the sizes of all spikes, as `spike_amplitudes` describes."""
-    chunk = int(RULES.chunk_s * traces.sampling_frequency)
-    out = np.zeros(len(units), dtype="float32")
-    starts = np.flatnonzero(np.diff(units.sample_index // chunk, prepend=-1))
-    for first, last in zip(starts, [*starts[1:], len(units)], strict=True):
-        start, stop = int(units.sample_index[first]), int(units.sample_index[last - 1]) + 1
-        read = traces.recording.get_traces(start_frame=start, end_frame=stop)
-        out[first:last] = np.abs(read[units.sample_index[first:last] - start, main[units.label[first:last]]])
-    return out
 
 
 def nn_hit_rates(owner, n_units, clusters):
