@@ -25,6 +25,10 @@ ours = tables["units"].query("sorter == 'huidurep'")
 assert len(ours) == 4 and (ours["accuracy"] >= 0.8).sum() >= 3, ours
 assert accuracy.loc[("mean", ""), "huidurep"] > 0.8
 """,
+    "follow_units": """
+assert all(abs(tracked.shifts_um[name] - shift) < 4 for name, shift in zip(days, shifts_um)), tracked.shifts_um
+assert right >= 0.9 * len(pairs) and right >= 0.9 * possible and possible >= 20, (right, len(pairs), possible)
+""",
 }
 
 

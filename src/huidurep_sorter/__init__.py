@@ -19,6 +19,7 @@ __all__ = [
     "load_encoder",
     "make_analyzer",
     "register",
+    "track_units",
 ]
 
 if TYPE_CHECKING:  # a type checker sees the lazy names and their types, and no others
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # a type checker sees the lazy names and their types, and no 
     from huidurep_sorter.encoder.embedding import embed_spikes
     from huidurep_sorter.encoder.network import Encoder
     from huidurep_sorter.sorter import HuidurepSorter
+    from huidurep_sorter.tracking.tracking import track_units
 else:
     _LAZY = {
         "Encoder": "encoder.network",
@@ -35,6 +37,7 @@ else:
         "embed_spikes": "encoder.embedding",
         "load_encoder": "encoder.checkpoints",
         "make_analyzer": "analyzer",
+        "track_units": "tracking.tracking",
     }
 
     def __getattr__(name):

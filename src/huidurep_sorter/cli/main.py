@@ -15,7 +15,7 @@ from importlib import import_module
 from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.parameters import SortingParameters
 
-COMMANDS = ("demo", "sort", "report", "pretrain", "benchmark")
+COMMANDS = ("demo", "sort", "report", "track", "pretrain", "benchmark")
 EXIT_CODES = "0 done; 1 the sorting failed; 2 bad command line, parameters or recording; 130 interrupted"
 
 

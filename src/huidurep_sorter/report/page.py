@@ -92,12 +92,10 @@ def write_report(folder, title=None):
 
 def make_page(run, title):
     """Make the page of a run, a text of HTML."""
-    environment = Environment(loader=PackageLoader("huidurep_sorter.report", "."), autoescape=True)
-    environment.undefined = StrictUndefined
     discarded = [] if run.findings is None else list_discarded(run.findings)
     with matplotlib.rc_context(figures.STYLE):
         pictures, units = draw(run)
-    return environment.get_template("page.html.jinja").render(
+    return load_template("report/page.html.jinja").render(
         title=title,
         n_units=len(run.sorting.unit_ids),
         n_spikes=f"{run.sorting.to_spike_vector().size:,}",
@@ -112,6 +110,12 @@ def make_page(run, title):
         log=run.log,
         **pictures,
     )
+
+
+def load_template(name):
+    """Load a template of this package, by its path below the package."""
+    loader = PackageLoader("huidurep_sorter", ".")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template(name)
 
 
 def draw(run):
@@ -133,7 +137,7 @@ def draw(run):
         overview=figures.draw_overview(findings, where, colours, run.artefacts, run.motion),
         map=figures.draw_map(findings, colours),
     )
-    images = figures.draw_units(findings, *autocorrelograms(sorting, findings), colours)
+    images = figures.draw_units(findings, *autocorrelograms(sorting), colours)
     names = [name for name in [*PROPERTIES, "main_channel_id", "group"] if name in sorting.get_property_keys()]
     table = pd.DataFrame({name: sorting.get_property(name) for name in names})
     table[["huidurep_x", "huidurep_y"]] = table[["huidurep_x", "huidurep_y"]].round().astype("int64")
@@ -146,7 +150,7 @@ def draw(run):
     return pictures, units
 
 
-def autocorrelograms(sorting, findings):
+def autocorrelograms(sorting):
     """Compute by SpikeInterface how often each unit fires around its own spikes, in Hz, and the edges of bins in ms."""
     counts, bins_ms = compute_auto_correlograms(sorting, window_ms=WINDOW_MS, bin_ms=BIN_MS, method="numpy")
     n_spikes = np.array([sorting.count_num_spikes_per_unit()[unit] for unit in sorting.unit_ids])

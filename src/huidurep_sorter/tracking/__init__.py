@@ -1,0 +1,1 @@
+"""Which units of several sessions are one neuron."""
