@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import huidurep_sorter
+
 ROOT = Path(__file__).parents[1]  # the documents lie in the repository, not in an installed package
 TEST_COMMAND = 'python3 -m venv .venv && .venv/bin/pip install ".[test]" && .venv/bin/python -m pytest'
 EXPERIMENT = re.compile(r"\b(?:traces|spikes|templates|units|encoder|sorters)-\d+\b")
@@ -96,3 +98,9 @@ def test_experiments_that_the_code_names_are_written_down():
 def test_the_readme_has_the_test_command_on_a_line_of_its_own():
     lines = (ROOT / "README.md").read_text("utf8").splitlines()
     assert next(line for line in lines if "-m pytest" in line) == TEST_COMMAND  # CI runs the first such line
+
+
+def test_the_api_page_has_every_public_name():
+    page = (ROOT / "docs" / "api.md").read_text("utf8")
+    shown = set(re.findall(r"^\.\. auto\w+:: huidurep_sorter\.(\w+)(?:\(\))?$", page, re.M))
+    assert shown == set(huidurep_sorter.__all__) - {"__version__"}

@@ -102,7 +102,17 @@ class ComputeHuidurepEmbeddings(AnalyzerExtension):
         return self.data["embeddings"]
 
     def get_embeddings_one_unit(self, unit_id):
-        """Give the embeddings of a unit's random spikes, (n_spikes, n_features) float32."""
+        """Give the embeddings of a unit's random spikes.
+
+        Parameters
+        ----------
+        unit_id : str or int
+            As in `SortingAnalyzer.unit_ids`.
+
+        Returns
+        -------
+        embeddings : (n_spikes, n_features) float32
+        """
         spikes = self.sorting_analyzer.get_extension("random_spikes").get_random_spikes()
         return self.data["embeddings"][spikes["unit_index"] == self.sorting_analyzer.sorting.id_to_index(unit_id)]
 

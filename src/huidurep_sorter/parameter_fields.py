@@ -139,6 +139,11 @@ class Checked:
     def from_dict(cls, parameters: dict):
         """Build from a dict and check.
 
+        Parameters
+        ----------
+        parameters : dict
+            Values by name; what isn't named has its default.
+
         Raises
         ------
         ValueError
