@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import huidurep_sorter
 from huidurep_sorter.__about__ import __version__
@@ -18,6 +20,7 @@ from huidurep_sorter.encoder.checkpoints import WEIGHTS_FOLDER, find_weights_fol
 from huidurep_sorter.training.config import read_config
 
 ROOT = Path(__file__).parents[1]
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # where conda-forge's isn't PyPI's
 CONFIGS = sorted(WEIGHTS_FOLDER.glob("*/*.yaml"))
 GIT_SHOW = re.compile(r"git show (\w+):(\S+\.safetensors)")
 
@@ -153,3 +156,62 @@ def test_a_type_checker_finds_wrong_arguments_and_unknown_names(type_errors):
 
 def test_the_package_is_marked_as_typed():
     assert (Path(huidurep_sorter.__file__).parent / "py.typed").exists()
+
+
+def read_pyproject():
+    """Read pyproject.toml, for which Python 3.10 has no module."""
+    return pytest.importorskip("tomllib").loads((ROOT / "pyproject.toml").read_text("utf8"))
+
+
+def test_every_dependency_has_a_lower_bound():
+    """Of which CONTRIBUTING.md says how it is tried."""
+    configured = read_pyproject()
+    project, groups = configured["project"], configured["dependency-groups"]
+    required = [*configured["build-system"]["requires"], *project["dependencies"]]
+    required += [text for extra in project["optional-dependencies"].values() for text in extra]
+    required += [text for group in groups.values() for text in group if isinstance(text, str)]
+    lines = (ROOT / "docs" / "requirements.txt").read_text("utf8").splitlines()
+    required += [line for line in lines if not line.startswith("#")]
+    unbounded = [text for text in required if not any(bound.operator == ">=" for bound in Requirement(text).specifier)]
+    assert len(required) > 40 and unbounded == []
+
+
+def test_the_extra_and_the_group_of_the_tests_are_the_same():
+    configured = read_pyproject()
+    assert configured["project"]["optional-dependencies"]["test"] == configured["dependency-groups"]["test"]
+
+
+def test_the_conda_recipe_has_our_version_and_dependencies():
+    project = read_pyproject()["project"]
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe" / "recipe.yaml").read_text("utf8"))
+    assert recipe["context"]["version"] == __version__
+    assert recipe["about"]["license"] == project["license"]
+    assert recipe["about"]["license_file"] == project["license-files"]
+    assert recipe["build"]["python"]["entry_points"] == [f"{k} = {v}" for k, v in project["scripts"].items()]
+    expected = {"python": SpecifierSet(project["requires-python"])}
+    for requirement in map(Requirement, project["dependencies"]):
+        expected[CONDA_NAMES.get(requirement.name, requirement.name)] = requirement.specifier
+    run = [line.split(" ", 1) for line in recipe["requirements"]["run"]]
+    assert {name: SpecifierSet(bounds) for name, bounds in run} == expected
+
+
+def test_what_the_dockerfile_copies_is_there_and_not_ignored():
+    text = (ROOT / "Dockerfile").read_text("utf8")
+    copied = {name for names in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.M) for name in names.split()}
+    lines = (ROOT / ".dockerignore").read_text("utf8").splitlines()
+    assert all((ROOT / name).exists() for name in copied)
+    assert copied == {line[1:] for line in lines if line.startswith("!")}
+    needed = [read_pyproject()["project"]["readme"], *read_pyproject()["project"]["license-files"]]
+    assert {name.split("/")[0] for name in needed} <= copied
+
+
+def test_forms_of_issues_ask_what_is_needed():
+    forms = [yaml.safe_load(path.read_text("utf8")) for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")]
+    assert {form["name"] for form in forms} == {"Bug", "Question", "Feature"}
+    for form in forms:
+        ids = [field["id"] for field in form["body"]]
+        assert form["description"] and len(set(ids)) == len(ids)
+        assert all(field["attributes"]["label"] for field in form["body"])
+    (bug,) = [form for form in forms if form["name"] == "Bug"]
+    required = {field["id"] for field in bug["body"] if field.get("validations", {}).get("required")}
+    assert {"log", "version"} <= required

@@ -85,7 +85,7 @@ def test_a_full_device_halves_the_batch(snippets, monkeypatch):
     def forward(x, offsets=None):
         sizes.append(len(x))
         if len(x) > 2:
-            raise torch.OutOfMemoryError("full")
+            raise torch.cuda.OutOfMemoryError("full")
         return whole(x, offsets)
 
     monkeypatch.setattr(encoder.model, "forward", forward)

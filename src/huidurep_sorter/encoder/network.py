@@ -219,7 +219,7 @@ class Encoder:
                 offsets = None if offsets_um is None else torch.from_numpy(offsets_um[piece]).to(self.device)
                 with torch.inference_mode():
                     out[piece] = function(x, offsets).float().cpu().numpy()
-            except torch.OutOfMemoryError:
+            except torch.cuda.OutOfMemoryError:  # the same class as torch.OutOfMemoryError, which PyTorch 2.3 lacks
                 if batch_size == 1:
                     raise
                 batch_size = -(-batch_size // 2)
