@@ -15,9 +15,9 @@ from hdbscan import HDBSCAN
 from scipy.sparse.csgraph import connected_components
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors, radius_neighbors_graph
-from spikeinterface.sortingcomponents.clustering import isosplit_isocut
 
-from huidurep_sorter.runtime import keep_compiled, stage
+from huidurep_sorter.runtime import stage
+from huidurep_sorter.spikes.isosplit import split_at_dips
 from huidurep_sorter.spikes.spikes import Spikes
 
 
@@ -204,15 +204,9 @@ def drop_small(labels, min_size):
 
 
 def isosplit(x, min_cluster_size, seed):
-    """Split where a dip test finds a gap, by SpikeInterface's isosplit."""
-    keep_compiled(isosplit_isocut)
-    return isosplit_isocut.isosplit(
-        x,
-        n_init=int(np.clip(len(x) // (2 * min_cluster_size), RULES.min_isosplit_starts, RULES.max_isosplit_starts)),
-        min_cluster_size=RULES.isosplit_min_cluster_size,
-        isocut_threshold=RULES.isocut_threshold,
-        seed=seed,
-    )
+    """Split where a dip test finds a gap, by isosplit."""
+    n_init = int(np.clip(len(x) // (2 * min_cluster_size), RULES.min_isosplit_starts, RULES.max_isosplit_starts))
+    return split_at_dips(x, n_init, RULES.isosplit_min_cluster_size, RULES.isocut_threshold, seed)
 
 
 def hdbscan(x, min_cluster_size, seed):
