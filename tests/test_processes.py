@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,11 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spikeinterface.core import NumpySorting
+from spikeinterface.core import NumpySorting, Templates
 from spikeinterface.sorters import read_sorter_folder, run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
+from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.processes import FolderInUse, claim, claim_file, release
+from huidurep_sorter.spikes.detection import make_matched_filter, threshold_detector
+from huidurep_sorter.spikes.matched_filter import DetectorsTogether
+from huidurep_sorter.templates.local_matching import LocalMatching
+from huidurep_sorter.traces.preprocessing import open_traces, prepare
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="signals, locks and /dev/shm as Linux has them")
 
@@ -212,3 +218,20 @@ def test_spawn_without_a_guard_says_what_to_do_and_leaves_the_folder_alone(tetro
     assert "a worker process ended early: with mp_context='spawn', call the sorter under `if __name__" in done.stderr
     assert "each worker process runs this script anew" in done.stderr
     assert (tmp_path / "out" / "sorter_output" / "huidurep.log").is_file()
+
+
+def test_a_worker_that_is_not_forked_loads_no_pytorch(tetrode, tmp_path):
+    """What the workers of detection and matching get, read by a new interpreter."""
+    parameters = SortingParameters()
+    prepared, set_aside = prepare(tetrode[0], parameters)
+    prototype = -np.hanning(105).astype("float32")
+    options = dict(prototype=prototype, ms_before=52 / 30.0, random_chunk_kwargs=dict(seed=0))
+    with open_traces(prepared, set_aside, parameters, tmp_path, dict(n_jobs=1, progress_bar=False)) as traces:
+        detectors = [make_matched_filter(prepared, **options), threshold_detector(traces, parameters)]
+    dense = np.random.default_rng(0).normal(size=(2, 60, 4)).astype("float32")
+    templates = Templates(dense, prepared.sampling_frequency, 20).to_sparse(np.ones((2, 4), dtype=bool))
+    nodes = [DetectorsTogether(prepared, detectors), LocalMatching(prepared, templates)]
+    (tmp_path / "nodes.pkl").write_bytes(pickle.dumps(nodes))
+    code = "import pickle, sys; nodes = pickle.load(open(sys.argv[1], 'rb')); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "nodes.pkl"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -8,7 +8,8 @@ from spikeinterface.core.node_pipeline import run_node_pipeline
 from spikeinterface.sortingcomponents.peak_detection.locally_exclusive import LocallyExclusivePeakDetector
 from spikeinterface.sortingcomponents.peak_detection.matched_filtering import MatchedFilteringPeakDetector
 
-from huidurep_sorter.spikes.matched_filter import DetectorsTogether, MatchedFilter, are_largest
+from huidurep_sorter.spikes.detection import make_matched_filter
+from huidurep_sorter.spikes.matched_filter import DetectorsTogether, ThresholdDetector, are_largest
 
 JOBS = dict(n_jobs=1, progress_bar=False, chunk_duration="0.4s")
 FS = 20_000.0
@@ -51,22 +52,37 @@ def ordered(peaks):
 def test_peaks_are_those_of_spikeinterface(recording, sign):
     expected, found = (
         ordered(run_node_pipeline(recording, [detector(recording, **options(sign))], JOBS))
-        for detector in (MatchedFilteringPeakDetector, MatchedFilter)
+        for detector in (MatchedFilteringPeakDetector, make_matched_filter)
     )
     assert len(expected) > 300
     for name in ("sample_index", "channel_index", "segment_index", "z", "amplitude"):
         np.testing.assert_array_equal(found[name], expected[name])
 
 
+def by_threshold(recording, **options):
+    """SpikeInterface's detector, and ours."""
+    noise_levels = np.linspace(0.9, 1.1, 12).astype("float32")
+    theirs = LocallyExclusivePeakDetector(recording, noise_levels=noise_levels, exclude_sweep_ms=0.8, **options)
+    return theirs, ThresholdDetector(recording, theirs)
+
+
+@pytest.mark.parametrize("sign", ["neg", "pos", "both"])
+def test_peaks_over_a_threshold_are_those_of_spikeinterface(recording, sign):
+    detectors = by_threshold(recording, peak_sign=sign, detect_threshold=4, radius_um=60.0)
+    expected, found = (ordered(run_node_pipeline(recording, [detector], JOBS)) for detector in detectors)
+    assert len(expected) > 300
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_noise_is_that_of_spikeinterface(recording):
     expected, found = (
-        detector(recording, **options("both")) for detector in (MatchedFilteringPeakDetector, MatchedFilter)
+        detector(recording, **options("both")) for detector in (MatchedFilteringPeakDetector, make_matched_filter)
     )
     np.testing.assert_allclose(found.abs_thresholds, expected.abs_thresholds, rtol=1e-4)
 
 
 def test_a_row_without_noise_has_no_peak(recording):
-    found = MatchedFilter(recording, **options("neg"))
+    found = make_matched_filter(recording, **options("neg"))
     found.abs_thresholds[:, 3] = 0
     peaks = run_node_pipeline(recording, [found], JOBS)
     assert len(peaks) > 300 and 3 not in peaks["channel_index"]
@@ -74,8 +90,8 @@ def test_a_row_without_noise_has_no_peak(recording):
 
 def test_together_they_find_what_each_finds(recording):
     detectors = [
-        MatchedFilter(recording, **options("neg")),
-        LocallyExclusivePeakDetector(recording, noise_levels=np.ones(12), exclude_sweep_ms=0.8),
+        make_matched_filter(recording, **options("neg")),
+        by_threshold(recording)[1],
     ]
     alone = [run_node_pipeline(recording, [detector], JOBS) for detector in detectors]
     together = run_node_pipeline(recording, [DetectorsTogether(recording, detectors)], JOBS)

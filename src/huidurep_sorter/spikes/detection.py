@@ -12,10 +12,11 @@ from spikeinterface.core.node_pipeline import base_peak_dtype, run_node_pipeline
 from spikeinterface.sortingcomponents import peak_selection
 from spikeinterface.sortingcomponents.peak_detection import locally_exclusive
 from spikeinterface.sortingcomponents.peak_detection.locally_exclusive import LocallyExclusivePeakDetector
+from spikeinterface.sortingcomponents.peak_detection.matched_filtering import MatchedFilteringPeakDetector
 from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
 
 from huidurep_sorter.runtime import NothingFound, keep_compiled, stage
-from huidurep_sorter.spikes.matched_filter import DetectorsTogether, MatchedFilter
+from huidurep_sorter.spikes.matched_filter import DetectorsTogether, MatchedFilter, ThresholdDetector, convolve
 from huidurep_sorter.spikes.spike_trains import are_coincident
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.traces.periods import are_within
@@ -49,7 +50,7 @@ def detect_by_matched_filter(traces, parameters):
     if prototype is None:
         logger.info("too few clear peaks to make a prototype spike of: detecting by threshold instead")
         return detect_by_threshold(traces, parameters)
-    matched_filter = MatchedFilter(
+    matched_filter = make_matched_filter(
         traces.recording,
         prototype=prototype,
         ms_before=RULES.ms_before_prototype,
@@ -59,6 +60,19 @@ def detect_by_matched_filter(traces, parameters):
     )
     filtered, over_threshold = detect(traces, [matched_filter, threshold_detector(traces, parameters)])
     return add_missed(traces, filtered, over_threshold, parameters.detection_radius_um)
+
+
+class FastSetup(MatchedFilteringPeakDetector):
+    """Sets a matched filter up as SpikeInterface does, by our convolution."""
+
+    def get_convolved_traces(self, traces):
+        """Convolve with the prototype and sum over channels, (n_rows, n_samples - len(prototype) + 1) float32."""
+        return convolve(traces, self.prototype, self.weights)
+
+
+def make_matched_filter(recording, **options):
+    """Make a matched filter with the parameters of SpikeInterface's."""
+    return MatchedFilter(recording, FastSetup(recording, **options))
 
 
 def add_missed(traces, peaks, others, radius_um):
@@ -95,13 +109,14 @@ def detect_by_threshold(traces, parameters):
 
 
 def threshold_detector(traces, parameters):
-    """Make SpikeInterface's detector of peaks that are largest around them."""
-    return LocallyExclusivePeakDetector(
+    """Make a detector of peaks that are largest around them."""
+    setup = LocallyExclusivePeakDetector(
         traces.recording,
         exclude_sweep_ms=RULES.sweep_ms_locally_exclusive,
         noise_levels=traces.noise_levels,
         **common_options(parameters),
     )
+    return ThresholdDetector(traces.recording, setup)
 
 
 def common_options(parameters):

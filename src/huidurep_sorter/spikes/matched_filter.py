@@ -2,44 +2,43 @@
 
 The traces are convolved with a prototype spike and summed over near channels, with weights for sources at several
 distances from the probe. A peak is where the best of these sums is over its noise, and largest in space and time.
+
+SpikeInterface's detectors set ours up, in `detection`. What runs in workers is here, and imports nothing of their
+package, which loads PyTorch: 1 s in each worker that isn't forked.
 """
 
 import numpy as np
 from numba import njit
 from spikeinterface.core.node_pipeline import PeakDetector, base_peak_dtype
-from spikeinterface.sortingcomponents.peak_detection.matched_filtering import MatchedFilteringPeakDetector
 
 VALUES_PER_CHUNK = 2048  # samples of each channel that are convolved at once, and stay in the processor's cache
 
 
-class MatchedFilter(MatchedFilteringPeakDetector):
-    """Detects the peaks of `MatchedFilteringPeakDetector`, with its parameters."""
+class MatchedFilter(PeakDetector):
+    """Detects the peaks of SpikeInterface's `MatchedFilteringPeakDetector`.
 
-    def get_convolved_traces(self, traces):
-        """Convolve with the prototype and sum over channels, (n_rows, n_samples - len(prototype) + 1) float32."""
-        n_samples = len(traces) - len(self.prototype) + 1
-        summed = np.empty((self.weights.shape[0], n_samples), dtype="float32")
-        for start, part in self.cut(traces, 0, n_samples):
-            filtered = correlate_channels(part, self.kernel)
-            for row in range(len(summed)):
-                sum_channels(summed[row, start : start + filtered.shape[1]], filtered, *self.weights_of(row))
-        return summed
+    Parameters
+    ----------
+    recording : BaseRecording
+    setup : MatchedFilteringPeakDetector
+        With its parameters, weights and thresholds.
+    """
 
-    @property
-    def kernel(self):
-        """Give the prototype as it is convolved, from its first sample."""
-        return np.ascontiguousarray(self.prototype[::-1], dtype="float32")
+    def __init__(self, recording, setup):
+        super().__init__(recording, return_output=True)
+        self.prototype, self.weights, self.abs_thresholds = setup.prototype, setup.weights, setup.abs_thresholds
+        self.num_channels, self.num_templates = setup.num_channels, setup.num_templates
+        self.neighbours_mask, self.exclude_sweep_size = setup.neighbours_mask, setup.exclude_sweep_size
+        self.nbefore, self.conv_margin = setup.nbefore, setup.conv_margin
+        self._margin, self._dtype = setup.get_margin(), setup.get_dtype()
 
-    def weights_of(self, row):
-        """Give the channels of a row, and their weights."""
-        here = slice(*self.weights.indptr[row : row + 2])
-        return self.weights.indices[here], self.weights.data[here]
+    def get_dtype(self):
+        """Give the type of a peak."""
+        return self._dtype
 
-    def cut(self, traces, first, last, n_more=0):
-        """Cut what is needed to convolve samples `first` to `last`, and so many more, into parts that fit a cache."""
-        for start in range(first, last, VALUES_PER_CHUNK):
-            stop = min(start + VALUES_PER_CHUNK, last) + n_more
-            yield start, np.ascontiguousarray(traces[start : stop + len(self.prototype) - 1].T, dtype="float32")
+    def get_margin(self):
+        """Give the samples that are needed beside a chunk."""
+        return self._margin
 
     def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
         """Find the peaks of a chunk, a structured array (n_peaks,), as SpikeInterface asks for."""
@@ -68,14 +67,80 @@ class MatchedFilter(MatchedFilteringPeakDetector):
         """
         thresholds, parts = self.abs_thresholds.ravel().astype("float32"), []
         weights = self.weights.indptr, self.weights.indices, self.weights.data
-        for start, part in self.cut(traces, first, last - 2, n_more=2):  # the ends of a part are no maxima
-            rows, samples, ratios = find_maxima(part, self.kernel, *weights, thresholds)
+        for start, part in cut(
+            traces, len(self.prototype), first, last - 2, n_more=2
+        ):  # the ends of a part are no maxima
+            rows, samples, ratios = find_maxima(part, kernel_of(self.prototype), *weights, thresholds)
             parts.append((rows, samples + start, ratios))
         if not parts:
             return np.zeros(0, "int64"), np.zeros(0, "int64"), np.zeros(0, "float32")
         rows, samples, ratios = map(np.concatenate, zip(*parts, strict=True))
         order = np.lexsort((rows, samples))
         return rows[order], samples[order], ratios[order]
+
+
+class ThresholdDetector(PeakDetector):
+    """Detects the peaks of SpikeInterface's `LocallyExclusivePeakDetector`.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    setup : LocallyExclusivePeakDetector
+        With its parameters.
+    """
+
+    def __init__(self, recording, setup):
+        super().__init__(recording, return_output=True)
+        self.thresholds, self.peak_sign = setup.abs_thresholds.astype("float32"), setup.peak_sign
+        self.neighbours_mask, self.exclude_sweep_size = setup.neighbours_mask, setup.exclude_sweep_size
+
+    def get_dtype(self):
+        """Give the type of a peak."""
+        return np.dtype(base_peak_dtype)
+
+    def get_margin(self):
+        """Give the samples that are needed beside a chunk."""
+        return self.exclude_sweep_size + 1
+
+    def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
+        """Find the peaks of a chunk, a structured array (n_peaks,), as SpikeInterface asks for."""
+        signs = self.peak_sign in ("neg", "both"), self.peak_sign in ("pos", "both")
+        found = np.nonzero(are_extrema(traces, self.thresholds, *signs))
+        samples, channels = map(np.ascontiguousarray, found)
+        ratios = np.abs(traces[samples, channels]) / self.thresholds[channels]
+        kept = are_largest(
+            samples, channels, np.zeros_like(samples), ratios, self.exclude_sweep_size, self.neighbours_mask
+        )
+        kept &= (samples >= self.get_margin()) & (samples < len(traces) - self.get_margin())
+        peaks = np.zeros(kept.sum(), dtype=self.get_dtype())
+        peaks["sample_index"], peaks["channel_index"] = samples[kept], channels[kept]
+        peaks["amplitude"], peaks["segment_index"] = traces[samples[kept], channels[kept]], segment_index
+        return (peaks,)
+
+
+def convolve(traces, prototype, weights):
+    """Convolve traces with a prototype and sum over channels, (n_rows, n_samples - len(prototype) + 1) float32."""
+    n_samples = len(traces) - len(prototype) + 1
+    summed = np.empty((weights.shape[0], n_samples), dtype="float32")
+    for start, part in cut(traces, len(prototype), 0, n_samples):
+        filtered = correlate_channels(part, kernel_of(prototype))
+        for row in range(len(summed)):
+            here = slice(*weights.indptr[row : row + 2])
+            out = summed[row, start : start + filtered.shape[1]]
+            sum_channels(out, filtered, weights.indices[here], weights.data[here])
+    return summed
+
+
+def kernel_of(prototype):
+    """Give a prototype as it is convolved, from its first sample."""
+    return np.ascontiguousarray(prototype[::-1], dtype="float32")
+
+
+def cut(traces, n_taps, first, last, n_more=0):
+    """Cut what is needed to convolve samples `first` to `last`, and so many more, into parts that fit a cache."""
+    for start in range(first, last, VALUES_PER_CHUNK):
+        stop = min(start + VALUES_PER_CHUNK, last) + n_more
+        yield start, np.ascontiguousarray(traces[start : stop + n_taps - 1].T, dtype="float32")
 
 
 def correlate_channels(traces, kernel):
@@ -175,6 +240,21 @@ def list_maxima(values, least, n_maxima):
                 maxima[n_found] = i
                 n_found += 1
     return maxima
+
+
+@njit(cache=True, nogil=True)
+def are_extrema(traces, thresholds, negative, positive):
+    """Say where traces are over a threshold and beyond the samples before and after, (n_samples, n_channels) bool."""
+    n_samples, n_channels = traces.shape
+    found = np.zeros((n_samples, n_channels), dtype="bool")
+    for sample in range(1, n_samples - 1):
+        for channel in range(n_channels):
+            value, least = traces[sample, channel], thresholds[channel]
+            if negative and value <= -least:
+                found[sample, channel] = value < traces[sample - 1, channel] and value <= traces[sample + 1, channel]
+            if positive and value >= least:
+                found[sample, channel] |= value > traces[sample - 1, channel] and value >= traces[sample + 1, channel]
+    return found
 
 
 @njit(cache=True, nogil=True)

@@ -12,8 +12,7 @@ import numpy as np
 from numba import njit
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import resample
-from spikeinterface.core.node_pipeline import run_node_pipeline
-from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
+from spikeinterface.core.node_pipeline import PeakDetector, run_node_pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +111,10 @@ def correlate_pairs(templates, channels, neighbours, n_shifts):
     return overlaps
 
 
-class LocalMatching(BaseTemplateMatching):
+class LocalMatching(PeakDetector):
     """A node of SpikeInterface's pipeline that matches prepared templates; see the module.
+
+    It is no `BaseTemplateMatching`, whose import loads PyTorch: 1 s in each worker that isn't forked.
 
     Parameters
     ----------
@@ -124,23 +125,27 @@ class LocalMatching(BaseTemplateMatching):
     """
 
     def __init__(self, recording, templates):
-        super().__init__(recording, templates)
-        self.prepared = PreparedTemplates.of(templates)
+        super().__init__(recording)
+        self.prepared, self.n_before = PreparedTemplates.of(templates), templates.nbefore
+
+    def get_dtype(self):
+        """Give the type of a spike."""
+        return np.dtype([("sample_index", "int64"), ("cluster_index", "int64"), ("segment_index", "int64")])
 
     def get_margin(self):
         """Give the samples beside a chunk that are read."""
         return RULES.margin_samples
 
-    def compute_matching(self, traces, start_frame, end_frame, segment_index):
-        """Match the templates to a chunk; a spike is where its template's `nbefore` lies.
-
-        The vector's channels and amplitudes stay zero: nothing reads those of any engine.
-        """
+    def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
+        """Match the templates to a chunk; a spike is where its template's `nbefore` lies."""
         starts, labels = peel(correlate(traces, self.prepared), self.prepared)
         spikes = np.zeros(len(starts), dtype=self.get_dtype())
-        spikes["sample_index"] = starts + self.templates.nbefore
-        spikes["cluster_index"] = labels
-        return spikes[np.argsort(spikes["sample_index"], kind="stable")]
+        spikes["sample_index"], spikes["cluster_index"] = starts + self.n_before, labels
+        spikes["segment_index"] = segment_index
+        spikes = spikes[np.argsort(spikes["sample_index"], kind="stable")]
+        margin = self.get_margin()
+        inside = (spikes["sample_index"] >= margin) & (spikes["sample_index"] < len(traces) - margin)
+        return (spikes[inside],)
 
 
 def match_locally(traces, templates):
