@@ -16,6 +16,7 @@ SRC = Path(huidurep_sorter.__file__).parent
 ORDER = (  # low to high: nothing imports what stands after it
     "__about__",
     "runtime",
+    "progress",
     "processes",
     "traces",
     "encoder",

@@ -25,13 +25,14 @@ class NothingFound(Exception):
 
 @contextmanager
 def stage(name):
-    """Run a stage in one thread, and log what it took; also a decorator of the function that is the stage.
+    """Run a stage in one thread, and log its begin and what it took; also a decorator of the stage's function.
 
     Linear algebra keeps to one thread, as it does in SpikeInterface's worker processes: sums in another order would
     move a spike by a sample now and then, and the result would depend on `n_jobs` (sorters-9, sorters-11). The encoder
     too: its operations are small, and on a machine with other work to do its threads would wait for one another (ten
     times slower: sorters-10).
     """
+    logger.info("%s begins", name, extra=dict(stage=name))  # from which `progress` knows
     with timed(name), threadpool_limits(limits=1):
         yield
 

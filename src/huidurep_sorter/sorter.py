@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import warnings
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from spikeinterface.sorters.basesorter import BaseSorter
 from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.parameters import SortingParameters, read_job_kwargs
 from huidurep_sorter.processes import FolderInUse, claim, ends_cleanly, release
+from huidurep_sorter.progress import show_progress
 
 logger = logging.getLogger(__name__)
 package_logger = logging.getLogger("huidurep_sorter")  # the parent of every module's logger
@@ -295,14 +296,16 @@ def log_to_file(path, verbose=False):
     handlers = [logging.FileHandler(path, mode="w", encoding="utf8"), logging.StreamHandler()]
     handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handlers[1].setFormatter(logging.Formatter("huidurep: %(message)s"))
-    handlers[1].addFilter(lambda record: not record.exc_info)  # the error itself goes up to the caller
+    # The error itself goes up to the caller; the begin of a stage is shown with the progress.
+    handlers[1].addFilter(lambda record: not record.exc_info and not hasattr(record, "stage"))
     handlers[1].setLevel(logging.INFO if verbose else logging.WARNING)
     level = package_logger.level
     package_logger.setLevel(logging.INFO)
     for handler in handlers:
         package_logger.addHandler(handler)
     try:
-        yield
+        with show_progress(rewrites=False) if verbose else nullcontext():
+            yield
     except Exception:
         logger.exception("the sorting failed")
         raise

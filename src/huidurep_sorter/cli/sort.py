@@ -2,6 +2,8 @@
 
 import argparse
 import shutil
+import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from huidurep_sorter.cli.phy import check_export, export_phy
 from huidurep_sorter.cli.reading import format_names, read_recording
 from huidurep_sorter.parameter_fields import by_stage, kinds_of, say_allowed
 from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.progress import show_progress
 from huidurep_sorter.sorter import HuidurepSorter, split_params
 from huidurep_sorter.traces.checks import check_recording
 
@@ -58,7 +61,7 @@ def add_command(subparsers):
     parser.add_argument("--export-phy", action="store_true", help="also write OUT/phy, with a copy of the traces")
     parser.add_argument("--analyzer", action="store_true", help="also write OUT/analyzer, a SortingAnalyzer")
     parser.add_argument("--n-jobs", type=int, help="processes (default: 1)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log and progress on stderr")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log and all progress bars on stderr")
     binary = parser.add_argument_group("binary files")
     binary.add_argument("--sampling-frequency", type=float, help="in Hz")
     binary.add_argument("--num-channels", type=int)
@@ -115,14 +118,16 @@ def run(arguments):
         raise UsageError(str(error) or type(error).__name__) from error
     if arguments.export_phy:
         check_export(recording)
-    sorting = run_sorter(
-        "huidurep",
-        recording,
-        folder=arguments.output,
-        remove_existing_folder=True,
-        verbose=arguments.verbose,
-        **params,
-    )
+    is_quiet_terminal = sys.stderr.isatty() and not arguments.verbose
+    with show_progress(rewrites=True) if is_quiet_terminal else nullcontext():
+        sorting = run_sorter(
+            "huidurep",
+            recording,
+            folder=arguments.output,
+            remove_existing_folder=True,
+            verbose=arguments.verbose,
+            **params,
+        )
     if arguments.export_phy:
         export_phy(sorting, recording, arguments.output / "phy", params, verbose=arguments.verbose)
     if arguments.analyzer:

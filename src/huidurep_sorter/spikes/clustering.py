@@ -8,6 +8,7 @@ their templates are compared; a mixture of two units doesn't (spikes-1).
 Another method is another function in `CLUSTERERS`; parameters, help and documentation read its name from there.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from sklearn.neighbors import NearestNeighbors, radius_neighbors_graph
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.spikes.isosplit import split_at_dips
 from huidurep_sorter.spikes.spikes import Spikes
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,9 @@ def find_clusters(spikes, parameters) -> Spikes:
     spikes = cluster_spikes(spikes, parameters.clustering_method, size, seed)
     for _ in range(RULES.n_bisections):
         spikes = bisect_clusters(spikes, size, seed)
-    return split_islands(spikes)
+    spikes = split_islands(spikes)
+    logger.info("%d of %d spikes in %d clusters", (spikes.label >= 0).sum(), len(spikes), spikes.n_units)
+    return spikes
 
 
 def cluster_spikes(spikes, method="isosplit", min_cluster_size=20, seed=0) -> Spikes:

@@ -77,7 +77,9 @@ def match_templates(traces, templates, parameters) -> Spikes:
     found = find_spikes(traces, templates, parameters)
     if len(found) == 0:
         raise NothingFound("no spike matched a template")
-    return as_matched(found, templates).compact()
+    spikes = as_matched(found, templates).compact()
+    logger.info("%d spikes matched %d of %d templates", len(spikes), spikes.n_units, len(templates.unit_ids))
+    return spikes
 
 
 def as_matched(found, templates) -> Spikes:
