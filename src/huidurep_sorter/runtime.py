@@ -80,7 +80,7 @@ def peak_memory():
 
 @cache
 def keep_compiled(*modules):
-    """Let numba keep what it compiles of these modules, so that the next process need not compile it again (25 s).
+    """Let numba keep what it compiles of these modules, so that the next process need not compile it again.
 
     It lies where numba keeps all such things: beside the module, or in the user's cache, or in `NUMBA_CACHE_DIR`.
     Where none of them can be written, nothing is kept.
