@@ -11,8 +11,8 @@ import yaml
 from spikeinterface.sorters import run_sorter
 
 from huidurep_sorter.cli.main import EXIT_CODES, UsageError
+from huidurep_sorter.cli.options import add_reading_options, read_with_options
 from huidurep_sorter.cli.phy import check_export, export_phy
-from huidurep_sorter.cli.reading import format_names, read_recording
 from huidurep_sorter.parameter_fields import by_stage, kinds_of, say_allowed
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.progress import show_progress
@@ -46,26 +46,12 @@ def add_command(subparsers):
     parser.add_argument("path", type=Path, help="recording: a file or a folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier output in that folder")
-    parser.add_argument(
-        "--format",
-        help=f"format of PATH, else guessed by content: {', '.join(format_names())}; "
-        "a .pkl, which runs as code, needs it",
-    )
-    parser.add_argument(
-        "--stream",
-        help="stream, electrical series (NWB) or experiment (Open Ephys), or a part of its name, "
-        "where PATH holds several with spikes",
-    )
-    parser.add_argument("--probe", type=Path, help="probeinterface .json or .prb file (a .prb runs as code)")
     parser.add_argument("--params", type=Path, help="YAML or JSON file of parameters; options override it")
     parser.add_argument("--export-phy", action="store_true", help="also write OUT/phy, with a copy of the traces")
     parser.add_argument("--analyzer", action="store_true", help="also write OUT/analyzer, a SortingAnalyzer")
     parser.add_argument("--n-jobs", type=int, help="processes (default: 1)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log and all progress bars on stderr")
-    binary = parser.add_argument_group("binary files")
-    binary.add_argument("--sampling-frequency", type=float, help="in Hz")
-    binary.add_argument("--num-channels", type=int)
-    binary.add_argument("--dtype", help="such as int16 or float32")
+    add_reading_options(parser)
     for stage, items in by_stage(SortingParameters).items():
         group = parser.add_argument_group(f"parameters: {stage}")
         for item in items:
@@ -106,12 +92,7 @@ def run(arguments):
     check_output(arguments.output, arguments.overwrite, arguments.path)
     try:
         params = HuidurepSorter.default_params() | gather_parameters(arguments)
-        binary = {name: getattr(arguments, name) for name in ("sampling_frequency", "num_channels", "dtype")}
-        recording = read_recording(
-            arguments.path, arguments.format, stream=arguments.stream, probe=arguments.probe, binary=binary
-        )
-        if not recording.has_probe():
-            raise ValueError("the recording has no probe: give --probe, a probeinterface .json or .prb file")
+        recording = read_with_options(arguments.path, arguments)
         HuidurepSorter._check_params(recording, None, params)
         check_recording(recording, split_params(params)[0])
     except Exception as error:  # readers raise many kinds: whatever stops us here is the input's
