@@ -11,6 +11,7 @@ import re
 import sys
 import warnings
 from importlib import import_module
+from pathlib import Path
 
 from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.parameters import SortingParameters
@@ -31,6 +32,15 @@ class Parser(argparse.ArgumentParser):
             option = old.replace("_", "-")
             message = re.sub(rf"--(no-)?{option}\b", rf"\g<0> (called --{new.replace('_', '-')} now)", message)
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help, or --help of a command)\n")
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Take recordings from wherever they stand: argparse takes a list of words only from one place."""
+        namespace, left = super().parse_known_args(args, namespace)
+        recordings = getattr(namespace, "recordings", None)
+        if isinstance(recordings, list):
+            recordings += [Path(word) for word in left if not word.startswith("-")]
+            left = [word for word in left if word.startswith("-")]
+        return namespace, left
 
 
 def build_parser():

@@ -53,7 +53,7 @@ def load_encoder(weights: str | Path | None = None, device: str | torch.device =
         If the file is no encoder, or the device isn't there.
     """
     device = choose_device(device)
-    path = _find(weights)
+    path = find_weights(weights)
     model = _load_safetensors(path) if path.suffix == ".safetensors" else _load_authors(path)
     return Encoder(model, device, name=path.stem)
 
@@ -105,8 +105,8 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     return chosen
 
 
-def _find(weights):
-    """Find the file of some weights."""
+def find_weights(weights: str | Path | None = None) -> Path:
+    """Find the file of some weights, named as in `load_encoder`."""
     if weights is None or str(weights) == "auto":
         weights = DEFAULT_WEIGHTS
     try:

@@ -16,6 +16,9 @@ class DataConfig:
     """What to train on: a folder of recordings, files of footprints, or both."""
 
     recordings: str | None = None  # a folder of recordings that SpikeInterface loads
+    # Sort the recordings, train on their units in most of the time, and score before and after on the rest. The result
+    # is kept only where it is better.
+    sort: bool = False
     use_sorting: bool = False  # trust the units of NAME/sorting as neurons
     footprints: dict[str, int] = field(default_factory=dict)  # files, and how many times each one counts
     validation_recordings: int = 4  # simulated with another seed, or set aside
@@ -70,10 +73,6 @@ class PretrainingConfig:
     batch: BatchConfig = BatchConfig()
     view: ViewConfig = ViewConfig()
     training: TrainingConfig = TrainingConfig()
-
-    def __post_init__(self):
-        if not self.data.recordings and not self.data.footprints:
-            raise ValueError("data: name a folder of recordings, or footprint files to simulate from")
 
 
 def read_config(path: str | Path) -> PretrainingConfig:

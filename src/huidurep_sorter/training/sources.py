@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 COMMON_SAMPLING_FREQUENCY = 30000.0  # Hz; that of most recordings, and of the shipped encoders
 COMMON_SHARE = 5 / 6  # of the recordings, at that frequency; the others show what resampling does to a spike
 SAMPLING_FREQUENCIES = (15000.0, 20000.0, 25000.0, 32000.0, 40000.0)  # Hz, of the others
+SORTING = "sorting"  # annotation of a recording: where its sorting lies
 SEEDS_PER_RUN = 10_000  # so that no recording of one run shares its choice of spikes with one of the next seed
 
 
@@ -54,16 +55,46 @@ def prepare_simulated(folder, footprint_files, simulation: SimulationConfig, win
     return [SpikeSet.load(f) for f in folders]
 
 
-def prepare_recordings(folder, recordings_folder, window, n_channels, seed, use_sorting=False, verbose=False):
-    """Read every recording in a folder and keep its spikes.
+def open_recordings(folder):
+    """Open every recording in a folder, as SpikeInterface saves it.
 
-    A recording lies in `NAME/recording`, with its sorting in `NAME/sorting` where it has one, or in `NAME` itself.
+    A recording lies in `NAME/recording`, or in `NAME` itself.
+
+    Returns
+    -------
+    recordings : dict of str to BaseRecording
+        With the path of `NAME/sorting`, where there is one, as the annotation "sorting".
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no recording.
+    """
+    paths = find_recordings(folder)
+    if not paths:
+        raise ValueError(f"{folder} holds no recording")
+    recordings = {}
+    for path in paths:
+        recordings[path.stem] = load(path / "recording" if (path / "recording").exists() else path)
+        if (path / "sorting").exists():
+            recordings[path.stem].annotate(**{SORTING: str(path / "sorting")})
+    return recordings
+
+
+def find_recordings(folder):
+    """Find the folders, or `.zarr`, in a folder, each of which may be a recording or hold one."""
+    return sorted(p for p in Path(folder).iterdir() if p.is_dir() or p.suffix == ".zarr")
+
+
+def prepare_recordings(folder, recordings, window, n_channels, seed, use_sorting=False, verbose=False):
+    """Detect or look up the spikes of each recording and keep them.
 
     Parameters
     ----------
     folder : Path
         Keeps the spikes, one subfolder for each recording; what is there already is kept.
-    recordings_folder : str or Path
+    recordings : dict of str to BaseRecording
+        As `open_recordings` gives them.
     window : Window
         Of the encoder's snippets.
     n_channels : int
@@ -78,24 +109,16 @@ def prepare_recordings(folder, recordings_folder, window, n_channels, seed, use_
     -------
     spike_sets : list of SpikeSet
         One of each recording that has spikes.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds no recording.
     """
-    names = sorted(p for p in Path(recordings_folder).iterdir() if p.is_dir() or p.suffix == ".zarr")
-    if not names:
-        raise ValueError(f"{recordings_folder} holds no recording")
     out = []
-    for path in tqdm(names, desc="read recordings", disable=not verbose):
-        spikes_folder = Path(folder) / f"{path.stem}-{seed}"
+    for name, recording in tqdm(recordings.items(), desc="read recordings", disable=not verbose):
+        spikes_folder = Path(folder) / f"{name}-{seed}"
         if not spikes_folder.exists():
-            recording = load(path / "recording" if (path / "recording").exists() else path)
-            sorting = load(path / "sorting") if use_sorting and (path / "sorting").exists() else None
+            path = recording.get_annotation(SORTING)
+            sorting = load(path) if use_sorting and path else None
             spikes = spikes_of_recording(recording, window, n_channels, seed, sorting, verbose=verbose)
             if len(spikes.unit) == 0:
-                logger.warning("%s holds no spike: left out", path)
+                logger.warning("%s holds no spike: left out", name)
                 continue
             spikes.save(spikes_folder)
         out.append(SpikeSet.load(spikes_folder))

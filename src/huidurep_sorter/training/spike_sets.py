@@ -97,7 +97,7 @@ def spikes_of_simulation(simulated, window: Window, n_channels, seed, max_spikes
             for u in range(len(simulated.templates))
         ]
     )
-    read = _Reader(window, n_channels, rng)
+    read = SnippetReader(window, n_channels, rng)
     clean = read(bank, in_bank) * spikes["amplitude"][:, None, None].astype("float16")
     return read.spike_set(whitened, peaks, spikes["unit_index"], location[spikes["unit_index"]], clean)
 
@@ -150,7 +150,7 @@ def spikes_of_recording(
         peaks = detect(whitened, seed, verbose)
         peaks = np.sort(rng.permutation(peaks)[:max_spikes], order=("segment_index", "sample_index"))
         location = recording.get_channel_locations()[peaks["channel_index"]]
-        return _Reader(window, n_channels, rng).spike_set(whitened, peaks, np.full(len(peaks), -1), location)
+        return SnippetReader(window, n_channels, rng).spike_set(whitened, peaks, np.full(len(peaks), -1), location)
     if recording.get_num_segments() != 1:
         raise ValueError("a recording with a sorting must have one segment to be trained on")
     spikes = sorting.to_spike_vector()
@@ -159,7 +159,7 @@ def spikes_of_recording(
     own_channel = rng.random(len(spikes)) < OWN_CHANNEL_SHARE
     peaks = peaks_near(whitened, spikes["sample_index"], main, own_channel)
     location = recording.get_channel_locations()[main]
-    return _Reader(window, n_channels, rng).spike_set(whitened, peaks, spikes["unit_index"], location)
+    return SnippetReader(window, n_channels, rng).spike_set(whitened, peaks, spikes["unit_index"], location)
 
 
 def detect(recording, seed, verbose=False):
@@ -175,16 +175,16 @@ def detect(recording, seed, verbose=False):
     return detect_peaks(recording, method="locally_exclusive", method_kwargs=kwargs, job_kwargs=job_kwargs)
 
 
-class _Reader:
-    """Reads wide snippets of one probe."""
+class SnippetReader:
+    """Reads wide snippets of one probe; those of noise at the samples for which `where` is True, if it is given."""
 
-    def __init__(self, window, n_channels, rng):
+    def __init__(self, window, n_channels, rng, where=None):
         self.window = Window(
             n_samples=window.n_samples + 2 * MARGIN,
             n_before=window.n_before + MARGIN,
             sampling_frequency=window.sampling_frequency,
         )
-        self.n_channels, self.rng = n_channels, rng
+        self.n_channels, self.rng, self.where = n_channels, rng, where
 
     def __call__(self, recording, peaks):
         """Read the snippets at some peaks, (n, n_samples + 2 * MARGIN, n_channels) float16."""
@@ -209,8 +209,8 @@ class _Reader:
         )
 
     def _random_peaks(self, recording):
-        """Draw places of the first segment, as peaks."""
+        """Draw places of the first segment, as peaks; fewer than `N_NOISE` where `where` leaves some out."""
         out = np.zeros(N_NOISE, dtype=PEAK_DTYPE)
         out["sample_index"] = np.sort(self.rng.integers(recording.get_num_samples(0), size=N_NOISE))
         out["channel_index"] = self.rng.integers(recording.get_num_channels(), size=N_NOISE)
-        return out
+        return out if self.where is None else out[self.where(out["sample_index"])]

@@ -1,16 +1,19 @@
 """The training loop: batches of scenes, the losses, a log, checkpoints that resume."""
 
+import copy
 import csv
 import hashlib
 import json
 import logging
 import math
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from spikeinterface.core import BaseRecording
+from threadpoolctl import threadpool_limits
 from torch.nn import functional as F
 from tqdm.auto import trange
 
@@ -28,7 +31,8 @@ from huidurep_sorter.training.losses import (
     uniformity,
 )
 from huidurep_sorter.training.model import ContrastiveModel
-from huidurep_sorter.training.sources import prepare_recordings, prepare_simulated
+from huidurep_sorter.training.own_units import OwnSpikes, prepare_own_units
+from huidurep_sorter.training.sources import open_recordings, prepare_recordings, prepare_simulated
 from huidurep_sorter.training.validation import validate
 from huidurep_sorter.training.views import Scenes, draw_batch, make_view
 
@@ -39,12 +43,101 @@ COLLAPSED_RANK = 2.0  # effective rank of 32 features; under it they hardly diff
 FINAL_RATE = 0.01  # of the learning rate, at the last step: small enough that the weights come to rest
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run that was checked, and whose folder is its own.
+
+    Attributes
+    ----------
+    config : PretrainingConfig
+        With the architecture that is trained.
+    folder : Path
+    initial : HuiduRep or None
+        What training starts from; None: random weights.
+    teacher : HuiduRep or None
+    device : torch.device
+    recordings : dict of str to BaseRecording, or None
+        To train on, in place of those of the configuration.
+    """
+
+    config: PretrainingConfig
+    folder: Path
+    initial: HuiduRep | None
+    teacher: HuiduRep | None
+    device: torch.device
+    recordings: dict | None
+
+    @property
+    def weights(self) -> Path:
+        """Give the file that the result is written to."""
+        return self.folder / f"{self.config.name}.safetensors"
+
+    def train(self, verbose=False):
+        """Train, from the last checkpoint on where there is one; give the trained HuiduRep.
+
+        Raises
+        ------
+        ValueError
+            If there is no spike to train on.
+        """
+        config = self.config
+        training, validation = prepare_data(config, self.folder / "data", self.recordings, verbose)
+        model = _build_model(copy.deepcopy(self.initial), config).to(self.device)
+        initial = [p.detach().clone() for p in model.encoder.parameters()]
+        # one thread where sorting has one too: on a machine with other work threads wait for one another (sorters-10)
+        with threadpool_limits(limits=1 if config.data.sort else None):
+            _train(model, self.teacher, training, validation, config, self.folder, self.device, verbose)
+        _mix(model.encoder, initial, config.training.init_share)
+        return model.encoder
+
+    def own_spikes(self):
+        """Give the spikes of each recording that was sorted and has units, by name, as `OwnSpikes`."""
+        folders = {name: self.folder / "data" / name for name in self.recordings}
+        return {name: OwnSpikes.load(folder) for name, folder in folders.items() if folder.exists()}
+
+    def save(self, encoder, **metadata) -> Path:
+        """Write trained weights with how they came to be, and further text by name; give their file."""
+        save_encoder(encoder, self.weights, training=_provenance(self.config), **metadata)
+        return self.weights
+
+
+def open_run(config, folder, init=None, device="auto", recordings=None) -> Run:
+    """Check all that a run needs, before any work, and make its folder.
+
+    Parameters
+    ----------
+    config, folder, init, device, recordings
+        As in `pretrain`.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the configuration doesn't fit the weights, the folder or the device; in one line.
+    """
+    if not recordings and not config.data.recordings and not config.data.footprints:
+        raise ValueError("there is nothing to train on: name recordings, or footprint files to simulate from")
+    if config.training.init_share and init is None:
+        raise ValueError("init_share averages with the weights that training starts from: name them with init")
+    device = choose_device(device)
+    if not recordings and config.data.recordings:
+        recordings = open_recordings(config.data.recordings)
+    initial = initial_encoder(init, config.encoder)
+    if initial is not None:
+        config = replace(config, encoder=initial.config)
+    teacher = _load_teacher(config, device)
+    _claim_folder(Path(folder), config, recordings)
+    return Run(
+        config=config, folder=Path(folder), initial=initial, teacher=teacher, device=device, recordings=recordings
+    )
+
+
 def pretrain(
     config: PretrainingConfig,
     folder: str | Path,
     init: str | Path | list[str | Path] | None = None,
     device: str | torch.device = "auto",
     verbose: bool = False,
+    recordings: dict[str, BaseRecording] | None = None,
 ) -> Path:
     """Train an encoder; go on where a run in the same folder stopped.
 
@@ -60,6 +153,8 @@ def pretrain(
         As in `load_encoder`.
     verbose : bool, default: False
         Show progress bars.
+    recordings : dict of str to BaseRecording, optional
+        To train on, by name, in place of the folder that the configuration names.
 
     Returns
     -------
@@ -71,23 +166,8 @@ def pretrain(
     ValueError
         If the configuration doesn't fit the weights, the folder or the data.
     """
-    if config.training.init_share and init is None:
-        raise ValueError("init_share averages with the weights that training starts from: name them with init")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    device = choose_device(device)
-    encoder = initial_encoder(init, config.encoder)
-    if encoder is not None:
-        config = replace(config, encoder=encoder.config)
-    teacher = _load_teacher(config, device)
-    _check_same_run(config, folder)
-    training, validation = prepare_data(config, folder / "data", verbose)
-    model = _build_model(encoder, config).to(device)
-    initial = [p.detach().clone() for p in model.encoder.parameters()]
-    _train(model, teacher, training, validation, config, folder, device, verbose)
-    _mix(model.encoder, initial, config.training.init_share)
-    save_encoder(model.encoder, folder / f"{config.name}.safetensors", training=_provenance(config))
-    return folder / f"{config.name}.safetensors"
+    run = open_run(config, folder, init, device, recordings)
+    return run.save(run.train(verbose))
 
 
 def _build_model(encoder, config):
@@ -112,7 +192,7 @@ def _provenance(config):
     return json.dumps(values)
 
 
-def prepare_data(config, folder, verbose=False):
+def prepare_data(config, folder, recordings=None, verbose=False):
     """Prepare spikes to train on, and others to validate with.
 
     Parameters
@@ -120,14 +200,15 @@ def prepare_data(config, folder, verbose=False):
     config : PretrainingConfig
     folder : Path
         Keeps the spikes; what is there already is kept.
+    recordings : dict of str to BaseRecording, optional
     verbose : bool
         Show progress bars.
 
     Returns
     -------
     training, validation : list of SpikeSet
-        Validation recordings are simulated with another seed. Without footprints the last recordings with a sorting are
-        set aside.
+        Validation recordings are simulated with another seed. Where the recordings are sorted, a part of the time of
+        each is held out. Without both the last recordings with a sorting are set aside.
 
     Raises
     ------
@@ -143,8 +224,12 @@ def prepare_data(config, folder, verbose=False):
         ):
             simulation = replace(config.simulation, n_recordings=n)
             sets += prepare_simulated(folder, data.footprints, simulation, window, n_channels, seed, verbose)
-    if data.recordings:
-        own = prepare_recordings(folder, data.recordings, window, n_channels, config.seed, data.use_sorting, verbose)
+    if recordings and data.sort:
+        own_spikes = prepare_own_units(folder, recordings, window, n_channels, config.seed, verbose).values()
+        training += [own.training for own in own_spikes]
+        validation += [own.held_out for own in own_spikes]
+    elif recordings:
+        own = prepare_recordings(folder, recordings, window, n_channels, config.seed, data.use_sorting, verbose)
         labelled = [s for s in own if s.unit.min() >= 0]
         if not data.footprints and len(labelled) > 1:
             held = labelled[-min(data.validation_recordings, len(labelled) - 1) :]
@@ -152,7 +237,7 @@ def prepare_data(config, folder, verbose=False):
             own = [s for s in own if not any(s is h for h in held)]
         training += own
     if not training:
-        raise ValueError("there is no spike to train on: look at the recordings that the configuration names")
+        raise ValueError("no recording has spikes to train on: give others, or longer ones")
     return training, validation
 
 
@@ -273,13 +358,29 @@ def _resume(model, optimizer, folder):
     return state["step"]
 
 
-def _check_same_run(config, folder):
-    """Raise ValueError where a folder belongs to another configuration, whose checkpoint isn't ours to resume."""
-    text = json.dumps(asdict(config), indent=2)
-    path = folder / "config.json"
-    if path.exists() and hashlib.sha256(path.read_bytes()).digest() != hashlib.sha256(text.encode()).digest():
-        raise ValueError(f"{folder} holds a run of another configuration: name another folder, or delete it")
-    path.write_text(text)
+def _claim_folder(folder, config, recordings):
+    """Make the folder of a run; raise ValueError where it holds anything else, or a run that isn't ours to resume."""
+    values = asdict(config)
+    if recordings:
+        values["recordings"] = {name: _describe(recording) for name, recording in recordings.items()}
+    text, path = json.dumps(values, indent=2), folder / "config.json"
+    if path.exists() and path.read_text(encoding="utf8") != text:
+        raise ValueError(
+            f"{folder} holds a run of another configuration or of other recordings: name another folder, or delete it"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: name a folder")
+    if not path.exists() and folder.is_dir() and {entry.name for entry in folder.iterdir()} - {"data"}:
+        raise ValueError(f"{folder} exists and holds no run of training: name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf8")
+
+
+def _describe(recording):
+    """Describe a recording well enough to tell whether a run is resumed on the same one."""
+    probe = hashlib.sha256(np.ascontiguousarray(recording.get_channel_locations()).tobytes()).hexdigest()[:8]
+    shape = [recording.get_num_channels(), recording.get_total_samples(), float(recording.sampling_frequency)]
+    return [*shape, str(recording.dtype), probe]
 
 
 class _Log:

@@ -1,0 +1,172 @@
+"""Adapt an encoder to a lab's own recordings, and tell on times that it didn't see whether that made it better."""
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from huidurep_sorter.__about__ import __version__
+from huidurep_sorter.encoder.checkpoints import find_weights
+from huidurep_sorter.encoder.network import Encoder
+from huidurep_sorter.training.train import Run
+from huidurep_sorter.training.validation import N_NEIGHBOURS, nn_hit_rates
+
+SEEDS = range(5)  # draws of held-out spikes: enough that their spread is known
+MAX_P = 0.05  # that so large a mean gain over units comes by chance (one-sided t test); the usual one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Scores of the same units by an encoder before and after training.
+
+    Attributes
+    ----------
+    before, after : (n_draws, n_units) float64
+        nn hit rate of each unit, for each draw of held-out spikes.
+    recording : (n_units,) str
+        Name of each unit's recording.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    recording: np.ndarray
+
+    @property
+    def gain(self) -> float:
+        """Give the mean gain of a unit."""
+        return float((self.after - self.before).mean())
+
+    @property
+    def error(self) -> float:
+        """Give the standard error of the gain: that over units, or the deviation over draws where that is larger."""
+        gains = self.after - self.before
+        over_units = gains.mean(axis=0).std(ddof=1) / np.sqrt(gains.shape[1])
+        return float(max(over_units, gains.mean(axis=1).std(ddof=1)))
+
+    @property
+    def is_better(self) -> bool:
+        """Say whether the gain is more than chance explains."""
+        return self.gain > student_t.ppf(1 - MAX_P, df=len(self.recording) - 1) * self.error
+
+    def write(self) -> str:
+        """Write a table with a row for each recording, and a line with the gain."""
+        names = [*dict.fromkeys(self.recording)]
+        masks = {name: self.recording == name for name in names}
+        if len(names) > 1:
+            masks["all"] = np.ones(len(self.recording), dtype=bool)
+        lines = ["| recording | units | before | after |", "|---|---|---|---|"]
+        for name, these in masks.items():
+            means = [x[:, these].mean(axis=1) for x in (self.before, self.after)]
+            scores = " | ".join(f"{x.mean():.3f} ± {x.std(ddof=1):.3f}" for x in means)
+            lines.append(f"| {name} | {these.sum()} | {scores} |")
+        verdict = "better" if self.is_better else "not better"
+        return "\n".join([*lines, "", f"gain: {self.gain:.3f} ± {self.error:.3f} (standard error), so it is {verdict}"])
+
+
+SCORE = (
+    f"On the quarter of the time that training didn't see: of the {N_NEIGHBOURS} spikes nearest to a spike in\n"
+    "features, the share of its own unit, among units within 60 um. Mean over units ± deviation\n"
+    f"over {len(SEEDS)} draws of spikes."
+)
+
+
+def compare(run: Run, encoder) -> Comparison:
+    """Score the encoder that training started from, and the trained one, on what training didn't see.
+
+    Parameters
+    ----------
+    run : Run
+        Whose recordings were sorted.
+    encoder : HuiduRep
+        The trained one.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two units can be scored.
+    """
+    encoders = [Encoder(copy.deepcopy(model), run.device) for model in (run.initial, encoder)]
+    scores = {
+        name: [nn_hit_rates(e, spikes.held_out, SEEDS) for e in encoders] for name, spikes in run.own_spikes().items()
+    }
+    recording = np.repeat(list(scores), [len(rates[0][0]) for rates in scores.values()])
+    if len(recording) < 2:
+        raise ValueError(f"only {len(recording)} units have another one within 60 um: too few to tell what is better")
+    before, after = (np.concatenate([rates[i] for rates in scores.values()], axis=1) for i in (0, 1))
+    return Comparison(before=before, after=after, recording=recording)
+
+
+def write_card(run: Run, comparison: Comparison, start: str, command: str, sources: dict) -> Path:
+    """Write the model card beside the weights, and give its path.
+
+    Parameters
+    ----------
+    run : Run
+        Whose weights are written.
+    comparison : Comparison
+    start : str
+        The weights that training started from.
+    command : str
+    sources : dict of str to str
+        Path of each recording, by name.
+    """
+    weights = run.weights
+    data = [
+        f"- {name}: `{sources[name]}`, {recording.get_num_channels()} channels, {recording.get_total_duration():.0f} s "
+        f"at {recording.sampling_frequency:g} Hz"
+        for name, recording in run.recordings.items()
+    ]
+    text = CARD.format(
+        name=run.config.name,
+        version=__version__,
+        file=weights.name,
+        digest=sha256(weights),
+        start=start,
+        command=command,
+        seed=run.config.seed,
+        data="\n".join(data),
+        score=SCORE,
+        table=comparison.write(),
+    )
+    card = weights.with_suffix(".md")
+    card.write_text(text, encoding="utf8")
+    return card
+
+
+def describe_weights(init) -> str:
+    """Name the weights that training started from, with their digests; several: their mean."""
+    return "the mean of " * (len(init) > 1) + ", ".join(
+        f"`{name}` (sha256 `{sha256(find_weights(name))}`)" for name in init
+    )
+
+
+def sha256(path) -> str:
+    """Compute the digest of a file, as hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+CARD = """# Model card: `{name}`
+
+An encoder of huidurep-sorter {version}, adapted to recordings of its user.
+
+| | |
+|---|---|
+| file | `{file}`, sha256 `{digest}` |
+| starts from | {start}; the licence of those weights holds for these too |
+| command | `{command}` |
+| seed | {seed}; all settings are in `config.json` |
+
+## Data
+
+{data}
+
+## Scores
+
+{score}
+Nobody labelled these units: the sorter found them, with SVD features. Other recordings were not looked at.
+
+{table}
+"""
