@@ -11,7 +11,7 @@ from safetensors import safe_open
 from huidurep_sorter import load_encoder
 from huidurep_sorter.training import train
 from huidurep_sorter.training.config import read_config
-from huidurep_sorter.training.train import pretrain
+from huidurep_sorter.training.train import open_run, pretrain
 
 CONFIG = """
 seed: 1
@@ -147,7 +147,6 @@ def test_a_teacher_of_another_size_is_refused(trained, tmp_path, footprint_file)
 
 def test_wrong_configurations_are_named(tmp_path):
     for text, message in (
-        ("seed: 1", "recordings"),
         ("data: {recordings: here}\ntraining: {steps: 3}", "steps"),
         ("data: {recordings: here}\nencoder: {d_model: 30}", "n_heads"),
         ("data: {recordings: here}\ntraining: {teacher: fast}", "distillation_weight"),
@@ -155,3 +154,24 @@ def test_wrong_configurations_are_named(tmp_path):
         (tmp_path / "config.yaml").write_text(text)
         with pytest.raises(ValueError, match=message):
             read_config(tmp_path / "config.yaml")
+
+
+def test_a_run_without_data_or_in_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 1")
+    config = read_config(tmp_path / "config.yaml")
+    with pytest.raises(ValueError, match="nothing to train on"):
+        open_run(config, tmp_path / "run", device="cpu")
+    config = replace(config, data=replace(config.data, footprints={"some.npz": 1}))
+    with pytest.raises(ValueError, match="holds no run of training"):
+        open_run(config, tmp_path, device="cpu")
+    assert not (tmp_path / "run").exists() and not (tmp_path / "config.json").exists()
+
+
+def test_a_run_is_not_resumed_on_another_recording(tetrode, tmp_path, trained):
+    recording, _ = tetrode
+    (tmp_path / "config.yaml").write_text("training: {n_steps: 1}")
+    config = read_config(tmp_path / "config.yaml")
+    open_run(config, tmp_path / "run", trained[1], "cpu", {"mine": recording})
+    open_run(config, tmp_path / "run", trained[1], "cpu", {"mine": recording})
+    with pytest.raises(ValueError, match="other recordings"):
+        open_run(config, tmp_path / "run", trained[1], "cpu", {"mine": recording.select_channels([0, 1, 2])})

@@ -74,7 +74,7 @@ def adapt(training, init, paths, arguments):
     """Train on the units of own recordings, and keep the weights where they are better; return the exit code."""
     from huidurep_sorter.training.adaptation import SCORE, compare, describe_weights, write_card
 
-    encoder = training.train(verbose=True)
+    encoder = training.train(arguments.verbose, show_steps=True)
     comparison = compare(training, encoder)
     print(f"{SCORE}\n\n{comparison.write()}\n")
     if not (comparison.is_better or arguments.keep):

@@ -67,9 +67,9 @@ class Comparison:
 
 
 SCORE = (
-    f"On the quarter of the time that training didn't see: of the {N_NEIGHBOURS} spikes nearest to a spike in\n"
-    "features, the share of its own unit, among units within 60 um. Mean over units ± deviation\n"
-    f"over {len(SEEDS)} draws of spikes."
+    "On the quarter of the time that training didn't see. Mean waveforms of units on stretches of noise:\n"
+    f"of the {N_NEIGHBOURS} nearest ones in features, among units within 60 um, the share that is of the same unit.\n"
+    f"Mean over units ± deviation over {len(SEEDS)} draws."
 )
 
 

@@ -17,7 +17,7 @@ from huidurep_sorter.pipeline import sort_segment, with_own_chunks
 from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.traces.checks import prepare_recording
 from huidurep_sorter.traces.preprocessing import open_traces, prepare
-from huidurep_sorter.training.known_spikes import at_most, main_channels, peaks_near
+from huidurep_sorter.training.known_spikes import PEAK_DTYPE, at_most, main_channels, peaks_near
 from huidurep_sorter.training.spike_sets import OWN_CHANNEL_SHARE, SnippetReader, SpikeSet
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ GUARD_MS = 6.0  # ms at the ends of each stretch without a spike: no snippet (4 
 MIN_PROBABILITY = 0.5  # that a unit is one neuron; others teach what isn't so
 MIN_GROUP = 20  # spikes of a unit on one channel, from which a clean waveform is averaged
 MAX_SPIKES = 300  # of a unit, to train on
-MAX_HELD_OUT = 100  # of a unit, to judge by
+N_HELD_OUT = 100  # of a unit, to judge by
+AMPLITUDE_SPREAD = 0.1  # standard deviation of the logarithm of the amplitudes of a unit, as in `ViewConfig`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ class OwnSpikes:
     training : SpikeSet
         A spike's clean snippet is the mean of those of its unit on its channel.
     held_out : SpikeSet
-        Of times that training doesn't see.
+        Mean waveforms of the units on noise, both of times that training doesn't see: the label of a real spike could
+        be wrong, and an encoder that learns the errors of the sorting would seem to be better (encoder-57).
     """
 
     training: SpikeSet
@@ -112,29 +114,66 @@ def read_own_spikes(recording, window, n_channels, seed, verbose=False) -> OwnSp
     sorting = sort_segment(prepared, set_aside, parameters, job_kwargs=job_kwargs)
     is_good = sorting.get_property("huidurep_single_unit_probability") >= MIN_PROBABILITY
     with open_traces(prepared, set_aside, parameters, job_kwargs=job_kwargs) as traces:
-        training, held_out = (
-            _cut(traces.recording, sorting, is_good, window, n_channels, np.random.default_rng([seed, part]), part)
-            for part in (False, True)
+        sets = []
+        for held_out in (False, True):
+            part = _Part(traces.recording, window, n_channels, np.random.default_rng([seed, held_out]), held_out)
+            spikes, channel = with_mean_waveforms(*part.cut(sorting, is_good))
+            if len(np.unique(spikes.unit)) < 2:
+                raise NothingFound("it has fewer than two units that are probably one neuron each")
+            sets.append(part.put_on_noise(spikes, channel) if held_out else spikes)
+    return OwnSpikes(training=sets[0], held_out=sets[1])
+
+
+class _Part:
+    """Reads spikes of one part of the time of preprocessed traces: the held-out one or the rest."""
+
+    def __init__(self, traces, window, n_channels, rng, held_out):
+        self.traces, self.rng, self.held_out = traces, rng, held_out
+        self.reader = SnippetReader(window, n_channels, rng, where=self.holds)
+
+    def holds(self, samples):
+        """Say which samples are in it, (n,) bool."""
+        guard = int(GUARD_MS / 1000 * self.traces.sampling_frequency)
+        return in_part(samples, self.traces.get_num_samples(0), self.held_out, guard)
+
+    def cut(self, sorting, is_good):
+        """Cut out spikes of the good units of a sorting; give the set and the channel of each."""
+        spikes = sorting.to_spike_vector()
+        main = main_channels(self.traces, spikes, len(sorting.unit_ids))
+        spikes = spikes[is_good[spikes["unit_index"]] & self.holds(spikes["sample_index"])]
+        spikes = at_most(spikes, MAX_SPIKES, self.rng)
+        main = main[spikes["unit_index"]]
+        own_channel = self.rng.random(len(spikes)) < OWN_CHANNEL_SHARE
+        peaks = peaks_near(self.traces, spikes["sample_index"], main, own_channel)
+        location = self.traces.get_channel_locations()[main]
+        return self.reader.spike_set(self.traces, peaks, spikes["unit_index"], location), peaks["channel_index"]
+
+    def put_on_noise(self, spikes: SpikeSet, channel) -> SpikeSet:
+        """Put each unit's mean waveform, on the channel where most of its spikes are, on stretches at random times.
+
+        So the neuron of each snippet is known for sure, and its noise is real, with the spikes of others in it.
+        """
+        chosen = [
+            np.flatnonzero((spikes.unit == unit) & (channel == np.bincount(channel[spikes.unit == unit]).argmax()))[0]
+            for unit in np.unique(spikes.unit)
+        ]
+        chosen = np.repeat(chosen, N_HELD_OUT)
+        peaks = np.zeros(len(chosen), dtype=PEAK_DTYPE)
+        peaks["sample_index"] = self.rng.choice(self._times(), len(chosen))
+        peaks["channel_index"] = channel[chosen]
+        gain = np.exp(self.rng.normal(0, AMPLITUDE_SPREAD, (len(chosen), 1, 1)))
+        clean = (gain * spikes.clean[chosen]).astype("float16")
+        return replace(
+            spikes,
+            snippets=clean + self.reader(self.traces, peaks),
+            clean=clean,
+            **{name: getattr(spikes, name)[chosen] for name in ("offsets_um", "unit", "location_um")},
         )
-    training = with_mean_waveforms(*training)
-    if len(np.unique(training.unit)) < 2 or len(np.unique(held_out[0].unit)) < 2:
-        raise NothingFound("it has fewer than two units that are probably one neuron each")
-    return OwnSpikes(training=training, held_out=held_out[0])
 
-
-def _cut(traces, sorting, is_good, window, n_channels, rng, held_out):
-    """Cut out the spikes of good units of one part of the time; give the set and the channel of each."""
-    n_samples, guard = traces.get_num_samples(0), int(GUARD_MS / 1000 * traces.sampling_frequency)
-    inside = lambda samples: in_part(samples, n_samples, held_out, guard)  # noqa: E731
-    spikes = sorting.to_spike_vector()
-    main = main_channels(traces, spikes, len(sorting.unit_ids))
-    spikes = spikes[is_good[spikes["unit_index"]] & inside(spikes["sample_index"])]
-    spikes = at_most(spikes, MAX_HELD_OUT if held_out else MAX_SPIKES, rng)
-    own_channel = rng.random(len(spikes)) < OWN_CHANNEL_SHARE
-    peaks = peaks_near(traces, spikes["sample_index"], main[spikes["unit_index"]], own_channel)
-    location = traces.get_channel_locations()[main[spikes["unit_index"]]]
-    reader = SnippetReader(window, n_channels, rng, where=inside)
-    return reader.spike_set(traces, peaks, spikes["unit_index"], location), peaks["channel_index"]
+    def _times(self):
+        """List the samples at which a snippet of noise may be read, one a millisecond."""
+        times = np.arange(0, self.traces.get_num_samples(0), int(self.traces.sampling_frequency / 1000))
+        return times[self.holds(times)]
 
 
 def in_part(samples, n_samples, held_out, guard):
@@ -145,8 +184,14 @@ def in_part(samples, n_samples, held_out, guard):
     return (place >= first + edge) & (place < last - edge)
 
 
-def with_mean_waveforms(spikes: SpikeSet, channel) -> SpikeSet:
-    """Give each spike the mean of its unit on its channel (n,) as its clean snippet; leave out small groups."""
+def with_mean_waveforms(spikes: SpikeSet, channel):
+    """Give each spike the mean of its unit on its channel (n,) as its clean snippet; leave out small groups.
+
+    Returns
+    -------
+    spikes : SpikeSet
+    channel : (n_kept,) int64
+    """
     clean = np.zeros_like(spikes.snippets)
     kept = np.zeros(len(spikes.unit), dtype=bool)
     for unit, on in np.unique(np.column_stack([spikes.unit, channel]), axis=0):
@@ -155,7 +200,7 @@ def with_mean_waveforms(spikes: SpikeSet, channel) -> SpikeSet:
             clean[group] = spikes.snippets[group].mean(axis=0, dtype="float32")
             kept |= group
     taken = {name: getattr(spikes, name)[kept] for name in ("snippets", "offsets_um", "unit", "location_um")}
-    return replace(spikes, clean=clean[kept], **taken)
+    return replace(spikes, clean=clean[kept], **taken), channel[kept]
 
 
 def excerpt(recording):

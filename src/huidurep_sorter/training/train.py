@@ -72,21 +72,28 @@ class Run:
         """Give the file that the result is written to."""
         return self.folder / f"{self.config.name}.safetensors"
 
-    def train(self, verbose=False):
+    def train(self, verbose=False, show_steps=None):
         """Train, from the last checkpoint on where there is one; give the trained HuiduRep.
+
+        Parameters
+        ----------
+        verbose : bool, default: False
+            Show progress bars.
+        show_steps : bool or None, default: None
+            Show the one of training; None: as `verbose`.
 
         Raises
         ------
         ValueError
             If there is no spike to train on.
         """
-        config = self.config
+        config, show_steps = self.config, verbose if show_steps is None else show_steps
         training, validation = prepare_data(config, self.folder / "data", self.recordings, verbose)
         model = _build_model(copy.deepcopy(self.initial), config).to(self.device)
         initial = [p.detach().clone() for p in model.encoder.parameters()]
         # one thread where sorting has one too: on a machine with other work threads wait for one another (sorters-10)
         with threadpool_limits(limits=1 if config.data.sort else None):
-            _train(model, self.teacher, training, validation, config, self.folder, self.device, verbose)
+            _train(model, self.teacher, training, validation, config, self.folder, self.device, show_steps)
         _mix(model.encoder, initial, config.training.init_share)
         return model.encoder
 
