@@ -141,7 +141,7 @@ def test_weights_that_are_better_are_written_with_a_card(adapting, tmp_path, mon
 def test_weights_that_are_not_better_are_not_written_unless_asked_for(adapting, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(adaptation.Comparison, "is_better", False)
     assert main(adapting) == 1
-    assert "not better than fast: no weights are written (--keep writes them)" in capsys.readouterr().err
+    assert "not better than before: no weights are written (--keep writes them)" in capsys.readouterr().err
     assert not list((tmp_path / "run").glob("*.safetensors"))
     assert main([*adapting, "--keep"]) == 0  # goes on from the checkpoint, which is the end
     assert "it is not better" in (tmp_path / "run" / "mine.md").read_text()

@@ -10,6 +10,8 @@ import yaml
 
 from huidurep_sorter.cli.main import EXIT_CODES, UsageError
 from huidurep_sorter.cli.options import add_reading_options, read_with_options
+from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.traces.checks import check_recording
 
 CONFIGS_FOLDER = Path(__file__).parents[1] / "configs"
 DESCRIPTION = (
@@ -59,7 +61,7 @@ def run(arguments):
     logging.getLogger("huidurep_sorter.training").setLevel(logging.INFO)
     with bad_usage():
         config = read_config(arguments.config)
-        init = choose_init(config, arguments.init)
+        init = arguments.init or (["auto"] if config.data.sort else None)  # without any there is nothing to adapt
         paths = name_recordings(find_recordings(arguments, config))
         opened = {name: open_recording(path, arguments) for name, path in paths.items()}
         training = open_run(config, arguments.output, init, arguments.torch_device, opened)
@@ -78,10 +80,7 @@ def adapt(training, init, paths, arguments):
     comparison = compare(training, encoder)
     print(f"{SCORE}\n\n{comparison.write()}\n")
     if not (comparison.is_better or arguments.keep):
-        print(
-            f"huidurep: not better than {' and '.join(init)}: no weights are written (--keep writes them)",
-            file=sys.stderr,
-        )
+        print("huidurep: not better than before: no weights are written (--keep writes them)", file=sys.stderr)
         return 1
     weights = training.save(encoder)
     command = shlex.join(["huidurep", *sys.argv[1:]])
@@ -137,13 +136,6 @@ def read_config(name):
         raise UsageError(f"{name} is no YAML or JSON file of a configuration") from None
 
 
-def choose_init(config, init):
-    """Give the weights to start from: without any there is nothing to adapt."""
-    from huidurep_sorter.encoder.checkpoints import DEFAULT_WEIGHTS
-
-    return [DEFAULT_WEIGHTS] if init is None and config.data.sort else init
-
-
 def find_recordings(arguments, config):
     """List the recordings that the command line names or, where it names none, the configuration.
 
@@ -187,15 +179,11 @@ def name_recordings(paths):
 
 def open_recording(path, arguments):
     """Read and check one recording; what is wrong is said with its path."""
-    from huidurep_sorter.parameters import SortingParameters
-    from huidurep_sorter.traces.checks import check_recording
-    from huidurep_sorter.training.sources import SORTING
-
     try:
         recording = read_with_options(path, arguments)
         check_recording(recording, SortingParameters())
         if path.name == "recording" and path.with_name("sorting").is_dir():
-            recording.annotate(**{SORTING: str(path.with_name("sorting"))})
+            recording.annotate(sorting=str(path.with_name("sorting")))  # for configurations that use it
     except Exception as error:  # readers raise many kinds
         text = str(error) or type(error).__name__
         raise UsageError(text if str(path) in text else f"{path}: {text}") from error

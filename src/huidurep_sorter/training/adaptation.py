@@ -138,9 +138,9 @@ def write_card(run: Run, comparison: Comparison, start: str, command: str, sourc
 
 def describe_weights(init) -> str:
     """Name the weights that training started from, with their digests; several: their mean."""
-    return "the mean of " * (len(init) > 1) + ", ".join(
-        f"`{name}` (sha256 `{sha256(find_weights(name))}`)" for name in init
-    )
+    paths = [find_weights(name) for name in init]
+    names = [f"`{path.stem}` (sha256 `{sha256(path)}`)" for path in paths]
+    return names[0] if len(names) == 1 else f"the mean of {', '.join(names)}"
 
 
 def sha256(path) -> str:

@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 COMMON_SAMPLING_FREQUENCY = 30000.0  # Hz; that of most recordings, and of the shipped encoders
 COMMON_SHARE = 5 / 6  # of the recordings, at that frequency; the others show what resampling does to a spike
 SAMPLING_FREQUENCIES = (15000.0, 20000.0, 25000.0, 32000.0, 40000.0)  # Hz, of the others
-SORTING = "sorting"  # annotation of a recording: where its sorting lies
 SEEDS_PER_RUN = 10_000  # so that no recording of one run shares its choice of spikes with one of the next seed
 
 
@@ -77,7 +76,7 @@ def open_recordings(folder):
     for path in paths:
         recordings[path.stem] = load(path / "recording" if (path / "recording").exists() else path)
         if (path / "sorting").exists():
-            recordings[path.stem].annotate(**{SORTING: str(path / "sorting")})
+            recordings[path.stem].annotate(sorting=str(path / "sorting"))
     return recordings
 
 
@@ -114,7 +113,7 @@ def prepare_recordings(folder, recordings, window, n_channels, seed, use_sorting
     for name, recording in tqdm(recordings.items(), desc="read recordings", disable=not verbose):
         spikes_folder = Path(folder) / f"{name}-{seed}"
         if not spikes_folder.exists():
-            path = recording.get_annotation(SORTING)
+            path = recording.get_annotation("sorting")
             sorting = load(path) if use_sorting and path else None
             spikes = spikes_of_recording(recording, window, n_channels, seed, sorting, verbose=verbose)
             if len(spikes.unit) == 0:
