@@ -27,7 +27,7 @@ def add_command(subparsers):
         "pretrain",
         help="adapt the encoder to your own recordings, or train another",
         description=DESCRIPTION,
-        epilog="exit codes: " + EXIT_CODES,
+        epilog="exit codes: " + EXIT_CODES.replace("the sorting failed", "it failed, or the result isn't better"),
     )
     names = ", ".join(shipped_configs())
     parser.add_argument("config", help=f"name of a shipped configuration ({names}), or a YAML or JSON file")

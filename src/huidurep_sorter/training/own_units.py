@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.distance import pdist
 from spikeinterface.core import append_recordings, fix_job_kwargs
 
 from huidurep_sorter.parameters import SortingParameters
@@ -29,6 +30,7 @@ N_STRETCHES = 20  # of the time, spread over all of it, are held out: no single 
 HELD_OUT_SHARE = 0.25  # of the time
 GUARD_MS = 6.0  # ms at the ends of each stretch without a spike: no snippet (4 ms, and margins) lies on both sides
 MIN_PROBABILITY = 0.5  # that a unit is one neuron; others teach what isn't so
+NEAR_UM = 60.0  # um between units that are to be told apart, as in `nn_hit_rates`
 MIN_GROUP = 20  # spikes of a unit on one channel, from which a clean waveform is averaged
 MAX_SPIKES = 300  # of a unit, to train on
 N_HELD_OUT = 100  # of a unit, to judge by
@@ -106,7 +108,7 @@ def read_own_spikes(recording, window, n_channels, seed, verbose=False) -> OwnSp
     Raises
     ------
     NothingFound
-        If it has no two units that are probably one neuron each.
+        If it has no two units near each other that are probably one neuron each: there is nothing to tell apart.
     """
     parameters = SortingParameters(features="svd", seed=seed)
     job_kwargs = with_own_chunks(fix_job_kwargs(dict(n_jobs=1, progress_bar=verbose)))
@@ -118,8 +120,10 @@ def read_own_spikes(recording, window, n_channels, seed, verbose=False) -> OwnSp
         for held_out in (False, True):
             part = _Part(traces.recording, window, n_channels, np.random.default_rng([seed, held_out]), held_out)
             spikes, channel = with_mean_waveforms(*part.cut(sorting, is_good))
-            if len(np.unique(spikes.unit)) < 2:
-                raise NothingFound("it has fewer than two units that are probably one neuron each")
+            if not has_neighbours(spikes):
+                raise NothingFound(
+                    "no two units that are probably one neuron each, and fire enough, are near each other"
+                )
             sets.append(part.put_on_noise(spikes, channel) if held_out else spikes)
     return OwnSpikes(training=sets[0], held_out=sets[1])
 
@@ -174,6 +178,12 @@ class _Part:
         """List the samples at which a snippet of noise may be read, one a millisecond."""
         times = np.arange(0, self.traces.get_num_samples(0), int(self.traces.sampling_frequency / 1000))
         return times[self.holds(times)]
+
+
+def has_neighbours(spikes: SpikeSet):
+    """Say whether any two units are within `NEAR_UM` of each other."""
+    units, first = np.unique(spikes.unit, return_index=True)
+    return len(units) > 1 and pdist(spikes.location_um[first]).min() <= NEAR_UM
 
 
 def in_part(samples, n_samples, held_out, guard):
