@@ -18,12 +18,14 @@ def comparison(gains, deviation=0.0, n_draws=5, seed=0):
 @pytest.mark.parametrize(
     ("gains", "deviation", "better"),
     [
-        ([0.05, 0.04, 0.06, 0.05], 0.0, True),
-        ([0.05, 0.04, 0.06, 0.05], 0.1, False),  # draws differ by more
-        ([0.2, 0.0, 0.0, 0.0], 0.0, False),  # a single unit
-        ([0.0] * 4, 0.0, False),
-        ([-0.05, -0.04, -0.06, -0.05], 0.0, False),
-        ([0.05, 0.02], 0.0, False),  # two units say little
+        ([0.05, 0.04, 0.06, 0.05, 0.01], 0.0, True),
+        ([0.05, 0.04, 0.06, 0.05, 0.01], 0.2, False),  # draws differ by more
+        ([0.3, 0.01, 0.01, 0.02, 0.02, 0.0, 0.0], 0.0, True),  # of one by far the most, and of others too
+        ([0.3, 0.0, 0.0, 0.0, 0.0, 0.0], 0.0, False),  # a single unit
+        ([0.3, -0.1, -0.1, -0.01, -0.02], 0.0, False),
+        ([0.0] * 6, 0.0, False),
+        ([-0.05, -0.04, -0.06, -0.05, -0.01], 0.0, False),
+        ([0.05, 0.02, 0.04, 0.03], 0.0, False),  # four units can't show it
     ],
 )
 def test_better_is_more_than_chance(gains, deviation, better):
@@ -36,7 +38,10 @@ def test_the_table_has_each_recording_and_all():
     text = both.write()
     assert "| one | 2 | 0.800 ± 0.000 | 0.900 ± 0.000 |" in text
     assert "| two | 1 | 0.800 ± 0.000 | 1.000 ± 0.000 |" in text
-    assert "| all | 3 |" in text and text.endswith("gain: 0.133 ± 0.033 (standard error), so it is better")
+    assert (
+        "| all | 3 |" in text
+        and "gain: 0.133 ± 0.033 (standard error over units; p = 0.12), so it is not better" in text
+    )
     assert "| all |" not in comparison([0.1, 0.1]).write()
 
 
