@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from spikeinterface.preprocessing import scale
 
 from huidurep_sorter import load_encoder
 from huidurep_sorter.training import train
@@ -174,4 +175,9 @@ def test_a_run_is_not_resumed_on_another_recording(tetrode, tmp_path, trained):
     open_run(config, tmp_path / "run", trained[1], "cpu", {"mine": recording})
     open_run(config, tmp_path / "run", trained[1], "cpu", {"mine": recording})
     with pytest.raises(ValueError, match="other recordings"):
-        open_run(config, tmp_path / "run", trained[1], "cpu", {"mine": recording.select_channels([0, 1, 2])})
+        open_run(
+            config, tmp_path / "run", trained[1], "cpu", {"mine": recording.select_channels(recording.channel_ids[:3])}
+        )
+    with pytest.raises(ValueError, match="other recordings"):
+        other = scale(recording, gain=2.0, dtype="float32")  # another day, just as long
+        open_run(config, tmp_path / "run", trained[1], "cpu", {"mine": other})

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 VALIDATION_SEED = 1000  # added to the seed of the simulated recordings that validate, so that they are others
 COLLAPSED_RANK = 2.0  # effective rank of 32 features; under it they hardly differ but in one direction
+N_DESCRIBED = 1000  # samples that tell one recording from another: noise is never the same
 FINAL_RATE = 0.01  # of the learning rate, at the last step: small enough that the weights come to rest
 
 
@@ -385,9 +386,10 @@ def _claim_folder(folder, config, recordings):
 
 def _describe(recording):
     """Describe a recording well enough to tell whether a run is resumed on the same one."""
-    probe = hashlib.sha256(np.ascontiguousarray(recording.get_channel_locations()).tobytes()).hexdigest()[:8]
+    digest = hashlib.sha256(np.ascontiguousarray(recording.get_channel_locations()).tobytes())
+    digest.update(recording.get_traces(segment_index=0, end_frame=N_DESCRIBED).tobytes())
     shape = [recording.get_num_channels(), recording.get_total_samples(), float(recording.sampling_frequency)]
-    return [*shape, str(recording.dtype), probe]
+    return [*shape, str(recording.dtype), digest.hexdigest()[:16]]
 
 
 class _Log:
