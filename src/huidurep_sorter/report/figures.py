@@ -24,7 +24,7 @@ NO_UNIT = "0.75"
 SET_ASIDE = "#ffd0d0"
 MAX_MAPPED = 2000  # spikes in the map of the embedding; a limit of time
 MAX_LABELLED = 80  # units; the numbers of more would hide the spikes
-MAX_PER_UNIT = 25  # spikes of each unit in that map
+MAX_PER_UNIT = 15  # spikes of each unit in that map
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 8}
 
 
@@ -119,7 +119,7 @@ def draw_map(findings, colours):
     place = findings.contacts_um[findings.embedded_channel[shown]]
     features = findings.embedded[shown]
     features = np.column_stack([features / features.std(), place / 40.0])  # 40 um apart as far as one deviation
-    at = TSNE(perplexity=min(30.0, len(shown) / 4), init="pca", max_iter=500, random_state=0).fit_transform(features)
+    at = TSNE(perplexity=min(30.0, len(shown) / 4), init="pca", max_iter=300, random_state=0).fit_transform(features)
     figure = Figure(figsize=(7, 5.2), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     owner = findings.embedded_owner[shown]

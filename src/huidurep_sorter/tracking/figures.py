@@ -64,7 +64,9 @@ def draw_waveforms(ax, tracked, seen):
         here = np.isfinite(at[:, 0])
         x = at[here, 0][:, None] + 0.8 * pitch_x * np.linspace(-0.5, 0.5, len(waveforms))
         y = at[here, 1][:, None] + 1.2 * pitch_y * waveforms.T[here] / max(largest, 1e-9)
-        ax.add_collection(LineCollection(np.stack([x, y], axis=2), colors=colour_of(session), linewidths=1, alpha=0.8))
+        ax.add_collection(
+            LineCollection(np.stack([x, y], axis=2), colors=colour_of(session), linewidths=0.9, alpha=0.6)
+        )
     ax.plot(*places.T, ".", color="0.7", ms=2, zorder=0)
     ax.set(title="mean waveforms", xticks=[], yticks=[])
     ax.autoscale_view()

@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 
 from huidurep_sorter.report.figures import STYLE, as_image
-from huidurep_sorter.report.page import as_text, load_template
+from huidurep_sorter.report.page import load_template
 from huidurep_sorter.tracking.figures import LIMITS, draw_neuron, draw_overview
 
 
@@ -39,7 +39,7 @@ def list_neuron(rows, names):
     return dict(
         number=int(rows["neuron"].iloc[0]),
         n_sessions=len(rows),
-        probability=as_text(float(rows["probability"].iloc[0])),
+        probability="" if len(rows) == 1 else f"{rows['probability'].iloc[0]:.2f}",
         units=[str(of_session.get(name, "")) for name in names],
         x=f"{np.mean(rows['x']):.0f}",
         y=f"{np.mean(rows['y']):.0f}",
