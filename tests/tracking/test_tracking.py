@@ -4,9 +4,12 @@ import logging
 
 import numpy as np
 import pytest
-from spikeinterface.core import NumpySorting
+from spikeinterface.core import NumpySorting, generate_recording
 
 from huidurep_sorter import track_units
+from huidurep_sorter.traces.traces import LearningLimits
+from huidurep_sorter.tracking import sessions as sessions_module
+from huidurep_sorter.tracking.sessions import spread_spikes
 from tests.tracking.conftest import SEEN, SHIFTS_UM, as_analyzer
 
 
@@ -55,6 +58,19 @@ def test_the_same_is_found_again_and_without_names_sessions_have_numbers(session
     assert list(again.shifts_um) == [0, 1, 2]
     assert again.units["neuron"].tolist() == tracked.units["neuron"].tolist()
     assert again.pairs["probability"].tolist() == tracked.pairs["probability"].tolist()
+
+
+def test_of_a_long_recording_few_stretches_are_read(monkeypatch):
+    recording = generate_recording(num_channels=4, durations=[100.0], seed=0)
+    often, rarely = np.arange(100, 2_900_000, 3000), np.arange(50_000, 2_900_000, 300_000)
+    sorting = NumpySorting.from_unit_dict({"often": often, "rarely": rarely}, 30000.0)
+    everything = spread_spikes(sorting, recording)
+    assert everything.get_unit_spike_train("often").tolist() == often.tolist()
+    monkeypatch.setattr(sessions_module, "LIMITS", LearningLimits(channel_seconds=40.0))
+    fewer = spread_spikes(sorting, recording)
+    assert set(fewer.get_unit_spike_train("often") // 30_000 % 10) == {0}
+    assert len(fewer.get_unit_spike_train("often")) >= 64
+    assert fewer.get_unit_spike_train("rarely").tolist() == rarely.tolist()
 
 
 def test_firing_can_count_too(sessions):

@@ -10,6 +10,7 @@ from huidurep_sorter.report.page import autocorrelograms
 from huidurep_sorter.traces.motion import interpolate
 from huidurep_sorter.traces.preprocessing import preprocess
 from huidurep_sorter.traces.snippets import find_neighbourhoods, iterate_snippets
+from huidurep_sorter.traces.traces import LIMITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +74,24 @@ class Session:
         """
         recording = preprocess(analyzer.recording.select_channels(channel_ids))
         sorting = NumpySorting.from_sorting(analyzer.sorting.remove_empty_units())  # without its main channels
-        own = create_sorting_analyzer(sorting, recording, sparse=False)
+        own = create_sorting_analyzer(spread_spikes(sorting, recording), recording, sparse=False)
         of_units = {
             "random_spikes": dict(seed=seed, max_spikes_per_unit=RULES.n_spikes),
             "templates": {},
             "unit_locations": {},
         }
         if len(sorting.unit_ids):
-            own.compute(of_units, verbose=False, progress_bar=False)
+            own.compute(of_units, verbose=False, progress_bar=False, n_jobs=1, chunk_duration="1s")
         shown = dict(zip(("autocorrelograms", "bins_ms"), autocorrelograms(sorting), strict=True))
-        return cls(recording=recording, unit_ids=np.asarray(sorting.unit_ids), **read_analyzer(own), **shown)
+        return cls(
+            recording=recording,
+            unit_ids=np.asarray(sorting.unit_ids),
+            intervals=np.array([count_intervals(sorting, unit) for unit in sorting.unit_ids]),
+            num_spikes=sorting.count_num_spikes_per_unit(outputs="array"),
+            duration_s=recording.get_total_duration(),
+            **read_analyzer(own),
+            **shown,
+        )
 
     def represent(self, encoder, units, channels, shift_um=0.0):
         """Represent units around channels, as if the probe had not been displaced.
@@ -126,13 +135,25 @@ class Session:
         return self.num_spikes / self.duration_s
 
 
+def spread_spikes(sorting, recording):
+    """Leave out spikes of a long recording, so that few stretches of it have to be read.
+
+    What is kept lies in every k-th second; of units that have too few spikes there all are kept.
+    """
+    fs, spikes = sorting.sampling_frequency, sorting.to_spike_vector()
+    step = int(np.ceil(recording.get_total_duration() * recording.get_num_channels() / LIMITS.channel_seconds))
+    kept = spikes["sample_index"] // int(LIMITS.stretch_s * fs) % max(step, 1) == 0
+    counts = np.bincount(spikes["unit_index"][kept], minlength=len(sorting.unit_ids))
+    kept |= counts[spikes["unit_index"]] < RULES.n_spikes
+    return NumpySorting(spikes[kept], fs, sorting.unit_ids)
+
+
 def read_analyzer(analyzer):
-    """Read what `Session` keeps of an analyzer of preprocessed traces, as a dict."""
-    sorting, n_units = analyzer.sorting, len(analyzer.unit_ids)
+    """Read spikes and places of units from an analyzer of preprocessed traces, as a dict of what `Session` keeps."""
+    n_units = len(analyzer.unit_ids)
     if n_units == 0:
-        none, duration_s = np.zeros(0, dtype="int64"), analyzer.get_total_duration()
-        measured = dict(main=none, location_um=np.zeros((0, 2)), intervals=np.zeros((0, RULES.n_interval_bins)))
-        return dict(spikes=sorting.to_spike_vector(), num_spikes=none, duration_s=duration_s, **measured)
+        none = np.zeros(0, dtype="int64")
+        return dict(spikes=analyzer.sorting.to_spike_vector(), main=none, location_um=np.zeros((0, 2)))
     main = np.asarray(analyzer.get_main_channels(outputs="index", with_dict=False))
     extension = analyzer.get_extension("templates")
     on_main = extension.get_templates()[np.arange(n_units), :, main]
@@ -141,14 +162,7 @@ def read_analyzer(analyzer):
     spikes["sample_index"] += late[spikes["unit_index"]]
     lengths = np.array([analyzer.get_num_samples(segment) for segment in range(analyzer.get_num_segments())])
     spikes["sample_index"] = np.clip(spikes["sample_index"], 0, lengths[spikes["segment_index"]] - 1)
-    return dict(
-        spikes=spikes,
-        main=main,
-        location_um=analyzer.get_extension("unit_locations").get_data()[:, :2],
-        intervals=np.array([count_intervals(sorting, unit) for unit in sorting.unit_ids]),
-        num_spikes=sorting.count_num_spikes_per_unit(outputs="array"),
-        duration_s=analyzer.get_total_duration(),
-    )
+    return dict(spikes=spikes, main=main, location_um=analyzer.get_extension("unit_locations").get_data()[:, :2])
 
 
 def count_intervals(sorting, unit_id):
