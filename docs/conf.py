@@ -19,7 +19,7 @@ suppress_warnings = ["myst.xref_missing"]  # of `<a id="units-7">`; tests/test_d
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL08", "PR01", "PR02", "PR03", "PR10"}  # all that is public says all its parameters
 numpydoc_validation_exclude = {  # what these take is no argument of theirs, or is in docs/parameters.md
-    r"\.(HuidurepSorter|SortingParameters|JobKwargs|ComputeHuidurepEmbeddings)$"
+    r"\.(HuidurepSorter|SortingParameters|JobKwargs|ComputeHuidurepEmbeddings|TrackedUnits)$"
 }
 smartquotes = False  # quotes are part of values
 default_role = "code"  # a name between single backticks
@@ -44,13 +44,18 @@ NAVIGATION = {
         "docs/tutorials",
         "docs/how_it_works",
         "docs/parameters",
+        "Many sessions </docs/many_sessions>",
         "docs/api",
         "docs/benchmark",
         "docs/experiments/README",
         "CHANGELOG",
         "CONTRIBUTING",
     ],
-    "docs/tutorials": ["Quickstart </examples/quickstart>", "Compare sorters </examples/compare_sorters>"],
+    "docs/tutorials": [
+        "Quickstart </examples/quickstart>",
+        "Compare sorters </examples/compare_sorters>",
+        "Follow units across days </examples/follow_units>",
+    ],
     "docs/benchmark": ["Encoder fast </weights/fast>", "Encoder base </weights/base>"],
     "docs/experiments/README": [
         "Traces <traces>",

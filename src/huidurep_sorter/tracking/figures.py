@@ -73,7 +73,16 @@ def draw_waveforms(ax, tracked, seen):
 
 
 def draw_overview(tracked):
-    """Draw each unit's depth in each session, with a line between the units of one neuron."""
+    """Draw each unit's depth in each session, with a line between the units of one neuron.
+
+    Parameters
+    ----------
+    tracked : TrackedUnits
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
     names = list(tracked.shifts_um)
     figure = Figure(figsize=(1.5 + 1.5 * len(names), 5), dpi=DPI, layout="constrained")
     ax = figure.subplots()
