@@ -10,6 +10,7 @@ from huidurep_sorter.cli.main import main
         ("kilosort17", "no sorter 'kilosort17'"),
         ("huidurep:threshold=3", "no parameter 'threshold'"),
         ("huidurep:svd", "PARAMETER=VALUE"),
+        ("huidurep:detect_threshold=-3", "detect_threshold"),
     ],
 )
 def test_sorters_that_cannot_be(data, tmp_path, capsys, text, message):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import yaml
 from spikeinterface.sorters import sorter_dict
 
+from huidurep_sorter.sorter import HuidurepSorter, split_params
+
 PEERS = ("kilosort4", "mountainsort5", "lupin", "spykingcircus2", "tridesclous2")
 SEEDS = ("seed", "whitening_seed")  # parameters that are set to 0 where a sorter's default is a random one
 
@@ -34,7 +36,8 @@ def parse_sorter(text) -> SorterChoice:
     Raises
     ------
     ValueError
-        If there is no such sorter, or it is installed and has no such parameter.
+        If there is no such sorter, or it is installed and has no such parameter; and of huidurep, which checks its own,
+        if a value can't be used.
     """
     name, _, given = text.partition(":")
     if name not in sorter_dict:
@@ -48,6 +51,8 @@ def parse_sorter(text) -> SorterChoice:
         unknown = sorted(set(params) - set(defaults))
         if unknown:
             raise ValueError(f"{name} has no parameter {unknown[0]!r}")
+        if name == HuidurepSorter.sorter_name:
+            split_params(params)
         params = {key: 0 for key in SEEDS if key in defaults and defaults[key] is None} | params
     label = " ".join([name, *given.split(",")]).strip()
     return SorterChoice(label=re.sub(r'[\\/:*?"<>|]', "_", label), name=name, params=params)
