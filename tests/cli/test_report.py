@@ -53,6 +53,7 @@ def test_units_of_others_are_shown_with_their_ids_and_our_properties(tetrode, tm
         "huidurep.log",
         "report.html",
         "sorting",
+        "spike_probabilities.npy",
     ]
 
 
