@@ -67,6 +67,9 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
             save_set_aside(folder, recording, set_aside)
         sorting = sort_segment(prepared, set_aside, parameters, folder, job_kwargs)
     except NothingFound as reason:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / "spike_probabilities.npy", np.zeros(0))
         return empty_sorting(recording, reason)
     return in_segments_of(recording, sorting)
 

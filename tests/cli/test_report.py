@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from spikeinterface.core import create_sorting_analyzer, load
+from spikeinterface.core import NumpySorting, create_sorting_analyzer, load
 from spikeinterface.sorters import run_sorter
 
 from huidurep_sorter.cli.main import main
@@ -86,3 +86,20 @@ def test_what_can_not_be_shown_is_refused_in_one_line(tmp_path, monkeypatch, cap
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert (tmp_path / "full" / "other.txt").read_text() == "mine"
+
+
+def test_a_recording_with_other_segments_is_refused(two_segments, tetrode, tmp_path, capsys):
+    tetrode[1].save(folder=tmp_path / "theirs")
+    source = two_segments[0].get_parent() or two_segments[0]
+    options = [str(tmp_path / "theirs"), "--recording", str(source._kwargs["folder_path"]), "-o", str(tmp_path / "out")]
+    assert main(["report", *options]) == 2
+    assert "the sorting has 1 segments and the recording 2" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_left_of_a_report_that_failed(tetrode, tmp_path, capsys):
+    nothing = NumpySorting.from_unit_dict({"a": np.zeros(0, dtype="int64")}, tetrode[0].sampling_frequency)
+    create_sorting_analyzer(nothing, tetrode[0], format="binary_folder", folder=tmp_path / "theirs", sparse=False)
+    assert main(["report", str(tmp_path / "theirs"), "-o", str(tmp_path / "out")]) == 1
+    assert "no spike" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

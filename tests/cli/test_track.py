@@ -26,7 +26,8 @@ def test_tables_and_a_page_are_written(folders, tmp_path, capsys):
     assert set(units["session"]) == {"monday", "tuesday"}
     assert (units["n_sessions"] == 2).sum() >= 10
     assert pairs["probability"].between(0, 1).all()
-    assert "neurons in more than one" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "neurons in more than one" in told.out and told.err == ""
 
 
 def test_sessions_have_names_that_differ():
@@ -38,7 +39,8 @@ def test_sessions_have_names_that_differ():
     ("arguments", "message"),
     [
         (["{monday}"], "at least two sessions, not 1"),
-        (["{monday}", "{monday}"], "a session is given twice"),
+        (["{monday}", "{monday}/../monday"], "a session is given twice"),
+        (["{monday}", "{tuesday}", "--weights", "nope"], "nope"),
         (["{monday}", "nowhere"], "nowhere doesn't exist"),
         (["{monday}", "{empty}"], "can't be read as a session"),
         (["{monday}", "{tuesday}", "--min-probability", "1.5"], "--min-probability must be over 0 and under 1"),

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from spikeinterface.core import NumpySorting, generate_recording
+from spikeinterface.core import NumpyRecording, NumpySorting, generate_recording
 
 from huidurep_sorter import track_units
 from huidurep_sorter.traces.traces import LearningLimits
@@ -93,10 +93,31 @@ def test_a_session_without_units_has_no_pairs(sessions):
     assert tracked.units["n_sessions"].eq(1).all() and set(tracked.shifts_um.values()) == {0.0}
 
 
+def test_before_the_first_units_nothing_is_known_of_a_shift(sessions):
+    recording, _ = sessions[0]
+    nothing = NumpySorting.from_unit_dict({}, recording.sampling_frequency)
+    silent = generate_recording(num_channels=32, durations=[1.0], set_probe=False)
+    silent.set_probe(recording.get_probe())
+    shifts_um = track_units([as_analyzer(silent, nothing), *(as_analyzer(*s) for s in sessions[:2])]).shifts_um
+    assert list(shifts_um.values()) == pytest.approx([0, 0, SHIFTS_UM[1]], abs=3)
+
+
+def test_missing_values_are_no_obstacle(sessions):
+    recording, sorting = sessions[1]
+    traces = recording.get_traces().astype("float32").copy()
+    traces[30000:31000], traces[:, 5] = np.nan, 0.0
+    broken = NumpyRecording([traces], recording.sampling_frequency)
+    broken.set_probe(recording.get_probe())
+    tracked = track_units([as_analyzer(*sessions[0]), as_analyzer(broken, sorting)])
+    assert (tracked.units["n_sessions"] == 2).sum() >= 8
+
+
 def test_what_cannot_be_tracked_is_refused(sessions):
     (recording, sorting), other = sessions[0], as_analyzer(*sessions[1])
     with pytest.raises(ValueError, match="at least two sessions, not 1"):
         track_units([other])
+    with pytest.raises(ValueError, match="must be a SortingAnalyzer, not a str"):
+        track_units("abc")
     with pytest.raises(ValueError, match="min_probability"):
         track_units([other, other], min_probability=1.0)
     moved = recording.clone()

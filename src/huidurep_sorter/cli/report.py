@@ -1,5 +1,6 @@
 """`huidurep report FOLDER`: a page to look at, of a sorting of ours or of any other."""
 
+import shutil
 from pathlib import Path
 
 from huidurep_sorter.cli.main import UsageError
@@ -24,14 +25,13 @@ def add_command(subparsers):
 
 def run(arguments):
     """Write the report, print where it is, and return the exit code."""
-    from huidurep_sorter.report.findings import NAME as FINDINGS
     from huidurep_sorter.report.page import write_report
 
     if not arguments.path.exists():
         raise UsageError(f"{arguments.path} doesn't exist")
     if arguments.output is None:
         for folder in (arguments.path, arguments.path / "sorter_output"):
-            if (folder / FINDINGS).is_file():
+            if (folder / "huidurep.log").is_file() and (folder / "sorting").is_dir():
                 print(write_report(folder))
                 return 0
         raise UsageError(f"{arguments.path} isn't the output of huidurep: give --output, a folder to make")
@@ -53,14 +53,20 @@ def report_any(arguments):
         recording, sorting = read_pair(arguments.path, arguments.recording, arguments.format)
         if not recording.has_probe():
             raise ValueError("the recording has no probe")
+        mine, theirs = sorting.get_num_segments(), recording.get_num_segments()
+        if mine != theirs:
+            raise ValueError(f"the sorting has {mine} segments and the recording {theirs}: they don't belong together")
     except Exception as error:  # readers raise many kinds
         raise UsageError(str(error) or type(error).__name__) from error
     output.mkdir(parents=True, exist_ok=True)
-    with log_to_file(output / "huidurep.log"):
-        found = inspect_sorting(
-            recording, sorting, SortingParameters(), output, job_kwargs=dict(n_jobs=arguments.n_jobs)
-        )
-        save_whole(found, output / "sorting")
+    try:
+        with log_to_file(output / "huidurep.log"):
+            job_kwargs = dict(n_jobs=arguments.n_jobs, progress_bar=False)
+            found = inspect_sorting(recording, sorting, SortingParameters(), output, job_kwargs=job_kwargs)
+            save_whole(found, output / "sorting")
+    except BaseException:
+        shutil.rmtree(output)  # it was empty, or not there
+        raise
     return write_report(output, title=arguments.path.absolute().name)
 
 

@@ -39,8 +39,9 @@ def add_command(subparsers):
 
 def run(arguments):
     """Track, write what was found, and return the exit code."""
+    from huidurep_sorter.encoder.checkpoints import load_encoder
     from huidurep_sorter.tracking.page import make_page
-    from huidurep_sorter.tracking.tracking import find_common_channels, track_units
+    from huidurep_sorter.tracking.tracking import track_units
 
     output = arguments.output
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -51,17 +52,16 @@ def run(arguments):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     analyzers = {name: read_session(path) for name, path in name_sessions(arguments.sessions).items()}
     try:
-        find_common_channels(analyzers)
-    except ValueError as error:
+        encoder = load_encoder(arguments.weights, arguments.torch_device)
+        output.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
         raise UsageError(str(error)) from error
-    tracked = track_units(
-        analyzers,
-        use_firing=arguments.use_firing,
-        min_probability=arguments.min_probability,
-        weights=arguments.weights,
-        torch_device=arguments.torch_device,
-    )
-    output.mkdir(parents=True, exist_ok=True)
+    given = dict(use_firing=arguments.use_firing, min_probability=arguments.min_probability, weights=encoder)
+    try:
+        tracked = track_units(analyzers, **given)
+    except BaseException as error:
+        output.rmdir()  # it is empty
+        raise UsageError(str(error)) if isinstance(error, ValueError) else error from None
     tracked.pairs.to_csv(output / "pairs.csv", index=False)
     tracked.units.to_csv(output / "units.csv", index=False)
     page = output / "tracked.html"
@@ -80,7 +80,7 @@ def name_sessions(paths):
         If a session is given twice.
     """
     paths = [Path(path) for path in paths]
-    if len({path.absolute() for path in paths}) < len(paths):
+    if len({path.resolve() for path in paths}) < len(paths):
         raise UsageError("a session is given twice")
     names = [path.absolute().name for path in paths]
     return dict(zip(names if len(set(names)) == len(names) else map(str, paths), paths, strict=True))
@@ -100,8 +100,11 @@ def read_session(path):
 
     if not path.exists():
         raise UsageError(f"{path} doesn't exist")
+    folder = path.parent if path.name == "sorter_output" else path
     try:
-        recording, sorting = read_pair(path, None, None)
-        return create_sorting_analyzer(sorting, recording, sparse=False)
+        recording, sorting = read_pair(folder, None, None)
+        unknown = [0] * len(sorting.unit_ids)  # main channels: tracking finds its own
+        return create_sorting_analyzer(sorting, recording, sparse=False, main_channel_indices=unknown)
     except Exception as error:  # readers raise many kinds
-        raise UsageError(f"{path} can't be read as a session: {error or type(error).__name__}") from error
+        why = str(error).replace("give --recording", "it may have moved") or type(error).__name__
+        raise UsageError(f"{path} can't be read as a session with its recording: {why}") from error

@@ -18,6 +18,7 @@ class SessionRules:
     """How much is read of a session."""
 
     n_spikes: int = 64  # of each unit that are looked at, drawn at random (units-56)
+    max_apart_um: float = 1.0  # um between the places that two sessions give for one contact; a limit of rounding
     n_interval_bins: int = 26  # of the logarithm of the intervals between spikes, from 1 ms to 40 s; a limit of detail
 
 
@@ -60,28 +61,30 @@ class Session:
     bins_ms: np.ndarray
 
     @classmethod
-    def of(cls, analyzer, channel_ids, seed=0) -> "Session":
-        """Measure the units of an analyzer on some of its channels.
+    def of(cls, sorting, recording, seed=0) -> "Session":
+        """Measure the units of a sorting.
 
         Parameters
         ----------
-        analyzer : SortingAnalyzer
-            With its recording.
-        channel_ids : list
-            In the order that they have in all sessions.
+        sorting : BaseSorting
+        recording : BaseRecording
+            With the channels that all sessions have, in one order.
         seed : int
             Chooses the spikes that are looked at.
         """
-        recording = preprocess(analyzer.recording.select_channels(channel_ids))
-        sorting = NumpySorting.from_sorting(analyzer.sorting.remove_empty_units())  # without its main channels
-        own = create_sorting_analyzer(spread_spikes(sorting, recording), recording, sparse=False)
+        sorting = NumpySorting.from_sorting(sorting.remove_empty_units())  # without its main channels
+        recording = preprocess(recording) if len(sorting.unit_ids) else recording  # which may be silent
+        job_kwargs = dict(n_jobs=1, chunk_duration="1s", progress_bar=False)  # nothing depends on a user's own
+        own = create_sorting_analyzer(
+            spread_spikes(sorting, recording), recording, sparse=False, seed=seed, job_kwargs=job_kwargs
+        )
         of_units = {
             "random_spikes": dict(seed=seed, max_spikes_per_unit=RULES.n_spikes),
             "templates": {},
             "unit_locations": {},
         }
         if len(sorting.unit_ids):
-            own.compute(of_units, verbose=False, progress_bar=False, n_jobs=1, chunk_duration="1s")
+            own.compute(of_units, verbose=False, **job_kwargs)
         shown = dict(zip(("autocorrelograms", "bins_ms"), autocorrelograms(sorting), strict=True))
         return cls(
             recording=recording,

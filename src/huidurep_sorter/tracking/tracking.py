@@ -6,11 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
+from spikeinterface.core import SortingAnalyzer
 
 from huidurep_sorter.encoder.checkpoints import load_encoder
+from huidurep_sorter.encoder.network import Encoder
+from huidurep_sorter.runtime import NothingFound
+from huidurep_sorter.traces.checks import prepare_recording
+from huidurep_sorter.traces.silence import BridgedPeriodsRecording, find_silent_periods
 from huidurep_sorter.tracking.identities import find_identities
 from huidurep_sorter.tracking.pairs import compare_units, probability_of_pairs
-from huidurep_sorter.tracking.sessions import Session
+from huidurep_sorter.tracking.sessions import RULES, Session
 from huidurep_sorter.tracking.shifts import find_shifts
 
 logger = logging.getLogger(__name__)
@@ -85,9 +91,10 @@ def track_units(
     named = dict(analyzers) if isinstance(analyzers, Mapping) else dict(enumerate(analyzers))
     if not 0 < min_probability < 1:
         raise ValueError(f"min_probability must be over 0 and under 1, not {min_probability}")
-    channel_ids = find_common_channels(named)
-    encoder = load_encoder(weights, torch_device)
-    sessions = [Session.of(analyzer, channel_ids[name], seed) for name, analyzer in named.items()]
+    check_sessions(named)
+    encoder = weights if isinstance(weights, Encoder) else load_encoder(weights, torch_device)
+    recordings = on_common_channels({name: open_recording(name, analyzer) for name, analyzer in named.items()})
+    sessions = [Session.of(analyzer.sorting, recordings[name], seed) for name, analyzer in named.items()]
     embeddings = [s.represent(encoder, np.arange(len(s.unit_ids)), s.main)[0] for s in sessions]
     shifts_um = find_shifts(sessions, embeddings)
     logger.info("shift of each session in um: %s", dict(zip(named, shifts_um.round(1), strict=True)))
@@ -105,28 +112,58 @@ def track_units(
     )
 
 
-def find_common_channels(analyzers):
-    """Give the ids of the channels that all sessions have, in one order, by the name of the session.
+def check_sessions(analyzers):
+    """Raise ValueError where sessions can't be tracked, before any work; see `track_units`."""
+    if len(analyzers) < 2:
+        raise ValueError(f"tracking takes at least two sessions, not {len(analyzers)}")
+    for name, analyzer in analyzers.items():
+        if not isinstance(analyzer, SortingAnalyzer):
+            raise ValueError(f"session {name!r} must be a SortingAnalyzer, not a {type(analyzer).__name__}")
+        if not analyzer.has_recording():
+            raise ValueError(
+                f"session {name!r} has no recording, or it was moved: load its analyzer with recording=..."
+            )
+        if not analyzer.recording.has_probe():
+            raise ValueError(f"session {name!r} has no probe: set one with recording.set_probe(...)")
+
+
+def open_recording(name, analyzer):
+    """Give the recording of a session without dead channels, and with lines in place of missing values, lazily.
 
     Raises
     ------
     ValueError
-        See `track_units`.
+        If nothing was recorded where units are said to be.
     """
-    if len(analyzers) < 2:
-        raise ValueError(f"tracking takes at least two sessions, not {len(analyzers)}")
-    places = {}
-    for name, analyzer in analyzers.items():
-        if not analyzer.has_recording():
-            raise ValueError(f"session {name!r} has no recording: load its analyzer with recording=...")
-        if not analyzer.recording.has_probe():
-            raise ValueError(f"session {name!r} has no probe: set one with recording.set_probe(...)")
-        at = np.round(analyzer.recording.get_channel_locations()[:, :2]).astype("int64")
-        places[name] = dict(zip(map(tuple, at.tolist()), analyzer.recording.channel_ids, strict=True))
-    common = [place for place in next(iter(places.values())) if all(place in other for other in places.values())]
-    if not common:
+    recording = analyzer.recording
+    if len(analyzer.sorting.to_spike_vector()) == 0:
+        return recording
+    try:
+        recording = prepare_recording(recording)
+        silent = find_silent_periods(recording)
+    except NothingFound as reason:
+        raise ValueError(f"session {name!r} can't be used: {reason}") from None
+    return BridgedPeriodsRecording(recording, silent) if len(silent) else recording
+
+
+def on_common_channels(recordings):
+    """Give the recordings with the channels that all of them have, within a micrometre, in one order.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    places = {name: recording.get_channel_locations()[:, :2] for name, recording in recordings.items()}
+    wanted = next(iter(places.values()))
+    nearest = {name: cKDTree(at).query(wanted, distance_upper_bound=RULES.max_apart_um) for name, at in places.items()}
+    common = np.all([np.isfinite(away_um) for away_um, _ in nearest.values()], axis=0)
+    if not common.any():
         raise ValueError("the sessions have no channel in common: the contacts of their probes lie at other places")
-    return {name: [ids[place] for place in common] for name, ids in places.items()}
+    return {
+        name: recording.select_channels(recording.channel_ids[nearest[name][1][common]])
+        for name, recording in recordings.items()
+    }
 
 
 def list_units(names, sessions, shifts_um, neurons, pairs):
