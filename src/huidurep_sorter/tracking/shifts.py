@@ -60,7 +60,7 @@ def find_shifts(sessions, embeddings):
     for earliest in np.unique(connected_components(weights > 0, directed=False)[1], return_index=True)[1]:
         rows.append(np.eye(n)[earliest])  # the first of those that can be compared stands still
         found.append(0.0)
-    return np.linalg.lstsq(np.array(rows), np.array(found), rcond=None)[0]
+    return np.linalg.lstsq(np.array(rows), np.array(found), rcond=None)[0].round(6) + 0.0  # 0 is exact, and not -0
 
 
 def compare_sessions(first, second, first_embeddings, second_embeddings):
