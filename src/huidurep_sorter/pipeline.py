@@ -120,8 +120,7 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     measured, vague = keep_isolated(measure(traces, units, clusters), parameters.min_nn_hit_rate)
     if folder is not None:
         discarded = pd.concat([discarded, vague], ignore_index=True)
-        collect(measured, clusters, discarded, parameters.seed).save(folder)
-        np.save(folder / "spike_probabilities.npy", measured.spike_probability)
+        save_findings(folder, measured, clusters, discarded, parameters.seed)
     return measured.to_sorting()
 
 
@@ -158,8 +157,7 @@ def inspect_sorting(recording, sorting, parameters, folder, job_kwargs=None) -> 
         peaks = units.take(draw(np.random.default_rng(parameters.seed), units.label, parameters.n_peaks_per_channel))
         clusters = locate_spikes(traces, extract_features(traces, peaks, parameters))
         measured = measure(traces, units, clusters)
-        collect(measured, clusters, as_table([]), parameters.seed).save(folder)
-        np.save(folder / "spike_probabilities.npy", measured.spike_probability)
+        save_findings(folder, measured, clusters, as_table([]), parameters.seed)
     found = NumpySorting(units.to_spike_vector(), sorting.sampling_frequency, unit_ids)
     for name, values in measured.properties().items():
         found.set_property(name, values)
@@ -205,6 +203,12 @@ def save_arrays(folder, traces, peaks, clusters, templates):
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
+
+
+def save_findings(folder, measured, clusters, discarded, seed):
+    """Save what the report shows, and the probability of each spike, as `<folder>/spike_probabilities.npy`."""
+    collect(measured, clusters, discarded, seed).save(folder)
+    np.save(folder / "spike_probabilities.npy", measured.spike_probability)
 
 
 def save_set_aside(folder, recording, set_aside):

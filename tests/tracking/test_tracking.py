@@ -7,8 +7,8 @@ import pytest
 from spikeinterface.core import NumpyRecording, NumpySorting, generate_recording
 
 from huidurep_sorter import track_units
+from huidurep_sorter.traces import traces as traces_module
 from huidurep_sorter.traces.traces import LearningLimits
-from huidurep_sorter.tracking import sessions as sessions_module
 from huidurep_sorter.tracking.sessions import spread_spikes
 from tests.tracking.conftest import SEEN, SHIFTS_UM, as_analyzer
 
@@ -66,7 +66,7 @@ def test_of_a_long_recording_few_stretches_are_read(monkeypatch):
     sorting = NumpySorting.from_unit_dict({"often": often, "rarely": rarely}, 30000.0)
     everything = spread_spikes(sorting, recording)
     assert everything.get_unit_spike_train("often").tolist() == often.tolist()
-    monkeypatch.setattr(sessions_module, "LIMITS", LearningLimits(channel_seconds=40.0))
+    monkeypatch.setattr(traces_module, "LIMITS", LearningLimits(channel_seconds=40.0))
     fewer = spread_spikes(sorting, recording)
     assert set(fewer.get_unit_spike_train("often") // 30_000 % 10) == {0}
     assert len(fewer.get_unit_spike_train("often")) >= 64

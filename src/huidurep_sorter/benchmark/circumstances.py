@@ -1,6 +1,5 @@
 """Tell under which circumstances a result was made: versions, weights and machine."""
 
-import hashlib
 import os
 import platform
 from pathlib import Path
@@ -10,7 +9,7 @@ import spikeinterface
 import torch
 
 from huidurep_sorter.__about__ import __version__
-from huidurep_sorter.encoder.checkpoints import DEFAULT_WEIGHTS, WEIGHTS_FOLDER
+from huidurep_sorter.encoder.checkpoints import DEFAULT_WEIGHTS, WEIGHTS_FOLDER, sha256
 
 
 def versions_and_machine() -> dict:
@@ -39,4 +38,4 @@ def processor_name():
 
 def default_weights_sha256():
     """Return the SHA-256 of the file of the default weights, in hexadecimal."""
-    return hashlib.sha256((WEIGHTS_FOLDER / f"{DEFAULT_WEIGHTS}.safetensors").read_bytes()).hexdigest()
+    return sha256(WEIGHTS_FOLDER / f"{DEFAULT_WEIGHTS}.safetensors")

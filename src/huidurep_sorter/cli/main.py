@@ -10,6 +10,7 @@ import argparse
 import re
 import sys
 import warnings
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -22,6 +23,22 @@ EXIT_CODES = "0 done; 1 the sorting failed; 2 bad command line, parameters or re
 
 class UsageError(Exception):
     """What the user gave can't be used: exit code 2."""
+
+
+@contextmanager
+def bad_usage():
+    """Raise what stops us before any work as UsageError: it is of what the user gave."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:  # readers raise many kinds
+        raise UsageError(str(error) or type(error).__name__) from error
+
+
+def is_taken(folder):
+    """Say whether something is where a folder is to be made; an empty folder is not."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 class Parser(argparse.ArgumentParser):

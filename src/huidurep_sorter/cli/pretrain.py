@@ -3,12 +3,11 @@
 import logging
 import shlex
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
-from huidurep_sorter.cli.main import EXIT_CODES, UsageError
+from huidurep_sorter.cli.main import EXIT_CODES, UsageError, bad_usage
 from huidurep_sorter.cli.options import add_reading_options, read_with_options
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.traces.checks import check_recording
@@ -93,17 +92,6 @@ def adapt(training, init, paths, arguments):
 def how_to_use(weights):
     """Say how the sorter takes weights."""
     return f"to sort with them: huidurep sort RECORDING -o OUT --weights {shlex.quote(str(weights))}"
-
-
-@contextmanager
-def bad_usage():
-    """Raise what stops us before any work as UsageError: it is of what the user gave."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except Exception as error:  # readers raise many kinds
-        raise UsageError(str(error) or type(error).__name__) from error
 
 
 def shipped_configs() -> list[str]:

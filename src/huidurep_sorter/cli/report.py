@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from huidurep_sorter.cli.main import UsageError
+from huidurep_sorter.cli.main import UsageError, bad_usage, is_taken
 
 
 def add_command(subparsers):
@@ -47,17 +47,17 @@ def report_any(arguments):
     from huidurep_sorter.sorter import log_to_file, save_whole
 
     output = arguments.output
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if is_taken(output):
         raise UsageError(f"{output} exists: give another folder")
-    try:
+    with bad_usage():
         recording, sorting = read_pair(arguments.path, arguments.recording, arguments.format)
+        if recording is None:
+            raise ValueError(f"{arguments.path} has no recording: give --recording")
         if not recording.has_probe():
             raise ValueError("the recording has no probe")
         mine, theirs = sorting.get_num_segments(), recording.get_num_segments()
         if mine != theirs:
             raise ValueError(f"the sorting has {mine} segments and the recording {theirs}: they don't belong together")
-    except Exception as error:  # readers raise many kinds
-        raise UsageError(str(error) or type(error).__name__) from error
     output.mkdir(parents=True, exist_ok=True)
     try:
         with log_to_file(output / "huidurep.log"):
@@ -71,7 +71,7 @@ def report_any(arguments):
 
 
 def read_pair(path, recording_path, file_format):
-    """Read the recording and the sorting that are to be shown.
+    """Read the recording, None where it isn't known, and the sorting that are to be shown.
 
     Parameters
     ----------
@@ -98,6 +98,4 @@ def read_pair(path, recording_path, file_format):
         raise ValueError(f"{path} holds a {type(loaded).__name__}, no sorting")
     if recording_path is not None:
         recording = read_recording(recording_path, file_format)
-    if recording is None:
-        raise ValueError(f"{path} has no recording: give --recording")
     return recording, sorting

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from spikeinterface.sorters import run_sorter
 
-from huidurep_sorter.cli.main import EXIT_CODES, UsageError
+from huidurep_sorter.cli.main import EXIT_CODES, UsageError, bad_usage, is_taken
 from huidurep_sorter.cli.options import add_reading_options, read_with_options
 from huidurep_sorter.cli.phy import check_export, export_phy
 from huidurep_sorter.parameter_fields import by_stage, kinds_of, say_allowed
@@ -90,13 +90,11 @@ def read_value(kinds, text):
 def run(arguments):
     """Sort, and return the exit code."""
     check_output(arguments.output, arguments.overwrite, arguments.path)
-    try:
+    with bad_usage():
         params = HuidurepSorter.default_params() | gather_parameters(arguments)
         recording = read_with_options(arguments.path, arguments)
         HuidurepSorter._check_params(recording, None, params)
         check_recording(recording, split_params(params)[0])
-    except Exception as error:  # readers raise many kinds: whatever stops us here is the input's
-        raise UsageError(str(error) or type(error).__name__) from error
     if arguments.export_phy:
         check_export(recording)
     is_quiet_terminal = sys.stderr.isatty() and not arguments.verbose
@@ -133,7 +131,7 @@ def save_analyzer(sorting, recording, folder, params):
 
 def check_output(output, overwrite, source):
     """Refuse to remove what isn't an earlier output of ours, or what we are about to read."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+    if not is_taken(output):
         return
     if not overwrite:
         raise UsageError(f"{output} exists: give --overwrite or another folder")

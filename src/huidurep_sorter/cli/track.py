@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from huidurep_sorter.cli.main import UsageError
+from huidurep_sorter.cli.main import UsageError, is_taken
 
 
 def add_command(subparsers):
@@ -44,7 +44,7 @@ def run(arguments):
     from huidurep_sorter.tracking.tracking import track_units
 
     output = arguments.output
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if is_taken(output):
         raise UsageError(f"{output} exists: give another folder")
     if not 0 < arguments.min_probability < 1:
         raise UsageError(f"--min-probability must be over 0 and under 1, not {arguments.min_probability}")
@@ -103,8 +103,10 @@ def read_session(path):
     folder = path.parent if path.name == "sorter_output" else path
     try:
         recording, sorting = read_pair(folder, None, None)
+        if recording is None:
+            raise ValueError(f"{folder} has no recording: it may have moved")
         unknown = [0] * len(sorting.unit_ids)  # main channels: tracking finds its own
         return create_sorting_analyzer(sorting, recording, sparse=False, main_channel_indices=unknown)
     except Exception as error:  # readers raise many kinds
-        why = str(error).replace("give --recording", "it may have moved") or type(error).__name__
+        why = str(error) or type(error).__name__
         raise UsageError(f"{path} can't be read as a session with its recording: {why}") from error

@@ -1,5 +1,6 @@
 """Encoders on disk: our safetensors with their configuration inside, and the authors' `HuiduRep.pt`."""
 
+import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -221,3 +222,8 @@ def _our_name(theirs):
         if theirs.startswith(prefix):
             return ours + theirs.removeprefix(prefix)
     return None
+
+
+def sha256(path) -> str:
+    """Compute the digest of a file of weights, as hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -153,7 +153,7 @@ def draw(run):
 def autocorrelograms(sorting):
     """Compute by SpikeInterface how often each unit fires around its own spikes, in Hz, and the edges of bins in ms."""
     counts, bins_ms = compute_auto_correlograms(sorting, window_ms=WINDOW_MS, bin_ms=BIN_MS, method="numpy")
-    n_spikes = np.array([sorting.count_num_spikes_per_unit()[unit] for unit in sorting.unit_ids])
+    n_spikes = sorting.count_num_spikes_per_unit(outputs="array")
     return counts / np.maximum(n_spikes, 1)[:, None] / (BIN_MS / 1000), bins_ms
 
 

@@ -73,9 +73,7 @@ class Traces:
 
         What is learned of a recording needs no more than some minutes of it, spread over all of it.
         """
-        n_seconds = self.n_samples / self.sampling_frequency
-        step = int(np.ceil(n_seconds * self.recording.get_num_channels() / LIMITS.channel_seconds))
-        return sample_index // int(LIMITS.stretch_s * self.sampling_frequency) % max(step, 1) == 0
+        return are_learned_from(self.recording, sample_index)
 
     @property
     def duration_s(self):
@@ -91,3 +89,10 @@ class Traces:
     def shanks(self):
         """Give the group of each channel, (n_channels,)."""
         return np.asarray(self.recording.get_channel_groups())
+
+
+def are_learned_from(recording, sample_index):
+    """Say which samples of a recording are learned from, (n,) bool; see `Traces.are_learned_from`."""
+    n_seconds = recording.get_total_samples() / recording.sampling_frequency
+    step = int(np.ceil(n_seconds * recording.get_num_channels() / LIMITS.channel_seconds))
+    return sample_index // int(LIMITS.stretch_s * recording.sampling_frequency) % max(step, 1) == 0

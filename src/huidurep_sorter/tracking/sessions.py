@@ -10,7 +10,7 @@ from huidurep_sorter.report.page import autocorrelograms
 from huidurep_sorter.traces.motion import interpolate
 from huidurep_sorter.traces.preprocessing import preprocess
 from huidurep_sorter.traces.snippets import find_neighbourhoods, iterate_snippets
-from huidurep_sorter.traces.traces import LIMITS
+from huidurep_sorter.traces.traces import are_learned_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +143,11 @@ def spread_spikes(sorting, recording):
 
     What is kept lies in every k-th second; of units that have too few spikes there all are kept.
     """
-    fs, spikes = sorting.sampling_frequency, sorting.to_spike_vector()
-    step = int(np.ceil(recording.get_total_duration() * recording.get_num_channels() / LIMITS.channel_seconds))
-    kept = spikes["sample_index"] // int(LIMITS.stretch_s * fs) % max(step, 1) == 0
+    spikes = sorting.to_spike_vector()
+    kept = are_learned_from(recording, spikes["sample_index"])
     counts = np.bincount(spikes["unit_index"][kept], minlength=len(sorting.unit_ids))
     kept |= counts[spikes["unit_index"]] < RULES.n_spikes
-    return NumpySorting(spikes[kept], fs, sorting.unit_ids)
+    return NumpySorting(spikes[kept], sorting.sampling_frequency, sorting.unit_ids)
 
 
 def read_analyzer(analyzer):

@@ -101,9 +101,10 @@ def track_units(
     pairs, waveforms, channels_um = compare_units(sessions, shifts_um, encoder)
     pairs["probability"] = probability_of_pairs(pairs, use_firing)
     neurons = find_identities(pairs, [len(s.unit_ids) for s in sessions], min_probability)
+    pairs["same_neuron"] = are_same(pairs, neurons)
     return TrackedUnits(
         units=list_units(list(named), sessions, shifts_um, neurons, pairs),
-        pairs=name_pairs(pairs, list(named), sessions, neurons),
+        pairs=name_pairs(pairs, list(named), sessions),
         shifts_um=dict(zip(named, shifts_um.tolist(), strict=True)),
         waveforms=waveforms,
         channels_um=channels_um,
@@ -182,7 +183,7 @@ def list_units(names, sessions, shifts_um, neurons, pairs):
 
 def least_sure(pairs, neurons):
     """Give the probability of the least sure pair of each neuron that was found in several sessions, as a dict."""
-    same = pairs[are_same(pairs, neurons)]
+    same = pairs[pairs["same_neuron"]]
     of = [neurons[pair.session_1][pair.index_1] for pair in same.itertuples()]
     return same["probability"].groupby(np.array(of, dtype="int64")).min().to_dict()
 
@@ -194,7 +195,7 @@ def are_same(pairs, neurons):
     )
 
 
-def name_pairs(pairs, names, sessions, neurons):
+def name_pairs(pairs, names, sessions):
     """Make the table `TrackedUnits.pairs`, the most probable first."""
     table = pairs.drop(columns=["index_1", "index_2", "session_1", "session_2"])
     for side in (2, 1):
@@ -203,5 +204,5 @@ def name_pairs(pairs, names, sessions, neurons):
         table.insert(0, f"unit_id_{side}", ids)
         table.insert(0, f"session_{side}", [names[k] for k in of])
     table.insert(4, "probability", table.pop("probability"))
-    table.insert(5, "same_neuron", are_same(pairs, neurons))
+    table.insert(5, "same_neuron", table.pop("same_neuron"))
     return table.sort_values("probability", ascending=False, kind="stable", ignore_index=True)

@@ -1,7 +1,6 @@
 """Adapt an encoder to a lab's own recordings, and tell on times that it didn't see whether that made it better."""
 
 import copy
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 from huidurep_sorter.__about__ import __version__
-from huidurep_sorter.encoder.checkpoints import find_weights
+from huidurep_sorter.encoder.checkpoints import find_weights, sha256
 from huidurep_sorter.encoder.network import Encoder
 from huidurep_sorter.training.train import Run
 from huidurep_sorter.training.validation import N_NEIGHBOURS, nn_hit_rates
@@ -148,11 +147,6 @@ def describe_weights(init) -> str:
     paths = [find_weights(name) for name in init]
     names = [f"`{path.stem}` (sha256 `{sha256(path)}`)" for path in paths]
     return names[0] if len(names) == 1 else f"the mean of {', '.join(names)}"
-
-
-def sha256(path) -> str:
-    """Compute the digest of a file, as hexadecimal digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 CARD = """# Model card: `{name}`

@@ -29,13 +29,17 @@ def single_unit_probability(norm, nn_hit_rate, isi_violations_ratio, rules=RULES
         Properties of the units.
     rules : LabelRules
     """
-    evidence = (
+    return 1 / (1 + np.exp(-unit_evidence(norm, nn_hit_rate, isi_violations_ratio, rules)))
+
+
+def unit_evidence(norm, nn_hit_rate, isi_violations_ratio, rules):
+    """Weigh the properties of units by `LabelRules` or `SpikeRules`: the logarithm of odds, (n_units,)."""
+    return (
         rules.offset
         + rules.per_log_norm * np.log(np.maximum(norm, 1.0))
         + rules.per_nn_hit_rate * nn_hit_rate
         + rules.per_violations * np.minimum(isi_violations_ratio, 1.0)
     )
-    return 1 / (1 + np.exp(-evidence))
 
 
 def suggest_labels(probability, rules=RULES):

@@ -7,6 +7,7 @@ from numba import njit
 
 from huidurep_sorter.templates.split_half import are_averaged
 from huidurep_sorter.traces.probe import channels_within
+from huidurep_sorter.units.labels import unit_evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +116,13 @@ def fit(traces, samples, labels, waveforms, before, near, main, max_lag):
         if first < 0 or first + n_samples + 2 * max_lag > traces.shape[0]:
             continue
         energy, n_values, best, size = 0.0, 0, -np.inf, 0.0
+        for channel in range(traces.shape[1]):
+            if near[label, channel]:
+                for index in range(n_samples):
+                    energy += waveforms[label, index, channel] * waveforms[label, index, channel]
+                n_values += n_samples
         for lag in range(2 * max_lag + 1):
             product, square = 0.0, 0.0
-            energy, n_values = 0.0, 0
             for channel in range(traces.shape[1]):
                 if not near[label, channel]:
                     continue
@@ -125,8 +130,6 @@ def fit(traces, samples, labels, waveforms, before, near, main, max_lag):
                     value, own = traces[first + lag + index, channel], waveforms[label, index, channel]
                     product += value * own
                     square += value * value
-                    energy += own * own
-                n_values += n_samples
             if product > best:
                 best, size = product, square
         scale = best / max(energy, 1e-9)
@@ -148,12 +151,7 @@ def spike_probabilities(fits, units, sampling_frequency, norm, nn_hit_rate, isi_
         Properties of the units.
     rules : SpikeRules
     """
-    of_unit = (
-        rules.offset
-        + rules.per_log_norm * np.log(np.maximum(norm, 1.0))
-        + rules.per_nn_hit_rate * nn_hit_rate
-        + rules.per_violations * np.minimum(isi_violations_ratio, 1.0)
-    )
+    of_unit = unit_evidence(norm, nn_hit_rate, isi_violations_ratio, rules)
     smaller = np.clip(-np.log(np.maximum(fits.scale, 1e-3)), 0.0, 1.0)
     residual = np.clip(np.log(np.maximum(fits.residual, 1e-3)), 0.0, 2.0)
     short = have_short_interval(units, rules.isi_threshold_ms / 1000 * sampling_frequency)
