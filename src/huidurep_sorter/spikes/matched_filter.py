@@ -105,8 +105,7 @@ class ThresholdDetector(PeakDetector):
     def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
         """Find the peaks of a chunk, a structured array (n_peaks,), as SpikeInterface asks for."""
         signs = self.peak_sign in ("neg", "both"), self.peak_sign in ("pos", "both")
-        found = np.nonzero(are_extrema(traces, self.thresholds, *signs))
-        samples, channels = map(np.ascontiguousarray, found)
+        samples, channels = find_extrema(traces, self.thresholds, *signs)
         ratios = np.abs(traces[samples, channels]) / self.thresholds[channels]
         kept = are_largest(
             samples, channels, np.zeros_like(samples), ratios, self.exclude_sweep_size, self.neighbours_mask
@@ -243,18 +242,29 @@ def list_maxima(values, least, n_maxima):
 
 
 @njit(cache=True, nogil=True)
-def are_extrema(traces, thresholds, negative, positive):
-    """Say where traces are over a threshold and beyond the samples before and after, (n_samples, n_channels) bool."""
-    n_samples, n_channels = traces.shape
-    found = np.zeros((n_samples, n_channels), dtype="bool")
-    for sample in range(1, n_samples - 1):
-        for channel in range(n_channels):
+def find_extrema(traces, thresholds, negative, positive):
+    """Find where traces are over a threshold and beyond the samples before and after.
+
+    Returns
+    -------
+    samples, channels : (n,) int64
+        Ordered by sample.
+    """
+    samples, channels, n_found = np.empty(256, dtype="int64"), np.empty(256, dtype="int64"), 0
+    for sample in range(1, len(traces) - 1):
+        for channel in range(len(thresholds)):
             value, least = traces[sample, channel], thresholds[channel]
-            if negative and value <= -least:
-                found[sample, channel] = value < traces[sample - 1, channel] and value <= traces[sample + 1, channel]
-            if positive and value >= least:
-                found[sample, channel] |= value > traces[sample - 1, channel] and value >= traces[sample + 1, channel]
-    return found
+            if abs(value) < least:  # nearly always
+                continue
+            before, after = traces[sample - 1, channel], traces[sample + 1, channel]
+            is_low = negative and value <= -least and value < before and value <= after
+            is_high = positive and value >= least and value > before and value >= after
+            if is_low or is_high:
+                if n_found == len(samples):
+                    samples, channels = np.append(samples, samples), np.append(channels, channels)
+                samples[n_found], channels[n_found] = sample, channel
+                n_found += 1
+    return samples[:n_found], channels[:n_found]
 
 
 @njit(cache=True, nogil=True)

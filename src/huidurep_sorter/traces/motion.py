@@ -5,13 +5,14 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.core import ms_to_samples
 from spikeinterface.core.node_pipeline import PeakRetriever, run_node_pipeline
 from spikeinterface.sortingcomponents.motion import InterpolateMotionRecording, estimate_motion
-from spikeinterface.sortingcomponents.peak_localization.main import get_localization_pipeline_nodes
 from spikeinterface.sortingcomponents.peak_selection import select_peaks
+from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_peaks
 
 from huidurep_sorter.runtime import stage
-from huidurep_sorter.traces.localization import Block, LocalizeInBlocks
+from huidurep_sorter.traces.localization import LocateOnGrid, make_sources
 from huidurep_sorter.traces.traces import Traces
 
 logger = logging.getLogger(__name__)
@@ -30,9 +31,9 @@ class MotionRules:
     min_agreement: float = 0.6  # correlation; short probes show what isn't there (traces-9, traces-13, traces-18)
     max_bins: int = 900  # of time, a limit of memory and time: 1 s each up to 15 minutes
     window_um: float = 200.0  # um; step and width of the windows that may move by themselves (traces-18)
-    block_channels: int = 64  # channels located at once (traces-15)
-    seconds_of_prototype: int = 20  # of a long recording, from which each block's prototype is learned; a limit of time
-    block_margin_um: float = 100.0  # um of channels around a block that its spikes may reach (traces-15)
+    seconds_of_prototype: int = 20  # of the recording, from which the prototype of a spike is learned; a limit of time
+    prototype_ms_before: float = 0.5  # ms of it before its peak; SpikeInterface's default
+    prototype_ms_after: float = 0.5  # ms after it; SpikeInterface's default
     kriging_sigma_um: float = 20.0  # um; SpikeInterface's default (traces-5, traces-19)
 
 
@@ -108,8 +109,8 @@ def find_doubt(traces, peaks, locations, extent_um, bin_s=1, seed=0):
 
 
 def thin_out(traces, peaks, bin_s=1, seed=0):
-    """Draw as many peaks at random as motion is measured with, in order of time: of the first second of each bin."""
-    peaks = peaks[peaks["sample_index"] // int(traces.sampling_frequency) % bin_s == 0]
+    """Draw as many peaks at random as motion is measured with, in order of time: of the middle second of each bin."""
+    peaks = peaks[peaks["sample_index"] // int(traces.sampling_frequency) % bin_s == bin_s // 2]
     most = int(RULES.max_peaks_per_second * traces.duration_s / bin_s)
     if len(peaks) <= most:
         return peaks
@@ -119,50 +120,33 @@ def thin_out(traces, peaks, bin_s=1, seed=0):
 def locate_peaks(traces, peaks, seed=0):
     """Locate each peak by convolution with a grid, which is finer than a centre of mass (traces-3).
 
-    Long probes are done block by block, as each spike is convolved over all the channels of its recording.
+    Returns
+    -------
+    locations : structured array (n_peaks,)
+        `x` and `y` in um.
     """
-    depths = traces.locations_um[:, 1]
-    n_blocks = max(1, round(len(depths) / RULES.block_channels))
-    blocks = []
-    for channels in np.array_split(np.argsort(depths, kind="stable"), n_blocks):
-        if np.isin(peaks["channel_index"], channels).any():
-            blocks.append(make_block(traces, peaks, channels, seed))
+    job_kwargs = traces.job_kwargs | dict(progress_bar=False)
+    prototype, _, _ = get_prototype_and_waveforms_from_peaks(
+        traces.recording,
+        peaks[are_for_prototype(traces, peaks)],
+        ms_before=RULES.prototype_ms_before,
+        ms_after=RULES.prototype_ms_after,
+        seed=seed,
+        job_kwargs=job_kwargs,
+    )
     source = PeakRetriever(traces.recording, peaks)
-    nodes = [source, LocalizeInBlocks(traces.recording, [source], blocks)]
+    sources = make_sources(traces.locations_um, np.unique(peaks["channel_index"]))
+    n_before = ms_to_samples(RULES.prototype_ms_before, traces.sampling_frequency)
+    nodes = [source, LocateOnGrid(traces.recording, [source], sources, prototype, n_before)]
     return run_node_pipeline(traces.recording, nodes, traces.job_kwargs, job_name="locate peaks")
 
 
-def make_block(traces, peaks, channels, seed=0) -> Block:
-    """Make the block of some channels, whose prototype spike is learned from its own peaks."""
-    depths, learned = traces.locations_um[:, 1], are_for_prototype(traces, peaks)
-    low, high = depths[channels].min() - RULES.block_margin_um, depths[channels].max() + RULES.block_margin_um
-    near = np.flatnonzero((depths >= low) & (depths <= high))
-    mine = np.isin(peaks["channel_index"], channels)
-    own = peaks[mine & learned] if (mine & learned).any() else peaks[mine]
-    own["channel_index"] = np.searchsorted(near, own["channel_index"])
-    part = traces.recording.select_channels(traces.recording.channel_ids[near])
-    _, extract, localize = get_localization_pipeline_nodes(
-        part,
-        PeakRetriever(part, own),
-        own,
-        method="grid_convolution",
-        method_kwargs={},
-        seed=seed,
-        job_kwargs=traces.job_kwargs,
-    )
-    place = np.full(len(depths), -1)
-    place[channels] = np.searchsorted(near, channels)
-    return Block(near=near, place=place, extract=extract, localize=localize)
-
-
 def are_for_prototype(traces, peaks):
-    """Say which peaks a prototype spike is learned from, (n_peaks,) bool: of a long recording those of some seconds."""
-    learned = traces.are_learned_from(peaks["sample_index"])
-    if learned.all():
-        return learned
+    """Say which peaks a prototype spike is learned from, (n_peaks,) bool: those of some seconds over the recording."""
     second = peaks["sample_index"] // int(traces.sampling_frequency)
-    seconds = np.unique(second[learned])
-    return np.isin(second, seconds[:: max(1, len(seconds) // RULES.seconds_of_prototype)])
+    seconds = np.unique(second)
+    spread = np.linspace(0, len(seconds) - 1, min(RULES.seconds_of_prototype, len(seconds))).astype("int64")
+    return np.isin(second, seconds[spread])
 
 
 def measure_motion(recording, peaks, locations, bin_s=1):

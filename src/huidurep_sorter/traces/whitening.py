@@ -11,6 +11,7 @@ class WhiteningLimits:
     """How whitening is cut into products; no value depends on it but by rounding."""
 
     block_channels: int = 32  # channels whitened at once
+    block_samples: int = 512  # samples, so that what is multiplied stays in the processor's cache
 
 
 LIMITS = WhiteningLimits()
@@ -81,9 +82,11 @@ class LocallyWhitenedSegment(BasePreprocessorSegment):
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None))
         traces = traces.astype("float32", copy=False)
         whitened = np.empty_like(traces)
-        for columns, rows, part in self.blocks:
-            if isinstance(columns, slice):
-                np.matmul(traces[:, rows], part, out=whitened[:, columns])
-            else:
-                whitened[:, columns] = traces[:, rows] @ part
+        for start in range(0, len(traces), LIMITS.block_samples):
+            here = slice(start, start + LIMITS.block_samples)
+            for columns, rows, part in self.blocks:
+                if isinstance(columns, slice):
+                    np.matmul(traces[here, rows], part, out=whitened[here, columns])
+                else:
+                    whitened[here, columns] = traces[here, rows] @ part
         return whitened[:, channel_indices]
