@@ -26,8 +26,8 @@ def test_shares_are_of_the_whole():
 def test_each_stage_has_a_line(capfd, caplog):
     lines = run_stages(["prepare", "detect", "unknown"], False, capfd, caplog).splitlines()
     assert len(lines) == 2
-    assert lines[0] == "huidurep: stage 1 of 14, prepare: about 0 % done in 0:00"
-    assert lines[1].startswith("huidurep: stage 3 of 14, detect: about 21 % done in 0:0")
+    assert lines[0] == "huidurep: stage 1 of 15, prepare: about 0 % done in 0:00"
+    assert lines[1].startswith("huidurep: stage 3 of 15, detect: about 21 % done in 0:0")
 
 
 def test_a_terminal_has_one_line_that_is_taken_away(capfd, caplog):
@@ -39,6 +39,6 @@ def test_a_terminal_has_one_line_that_is_taken_away(capfd, caplog):
 def test_what_is_left_is_of_what_was_done_and_progress_does_not_go_back():
     progress = Progress(rewrites=True)
     assert progress.describe("represent", 390) == (
-        "huidurep: stage 5 of 14, represent: about 39 % done in 6:30, 10:10 left"
+        "huidurep: stage 6 of 15, represent: about 39 % done in 6:30, 10:10 left"
     )
     assert "about 39 %" in progress.describe("detect", 400)  # again, after motion was corrected

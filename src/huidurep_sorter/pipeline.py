@@ -27,7 +27,7 @@ from huidurep_sorter.templates.waveforms import average_waveforms, window_sample
 from huidurep_sorter.traces.checks import prepare_recording
 from huidurep_sorter.traces.motion import find_motion, interpolate
 from huidurep_sorter.traces.periods import merge_periods, of_segments
-from huidurep_sorter.traces.preprocessing import open_traces, prepare
+from huidurep_sorter.traces.preprocessing import keep_learned, open_traces, prepare
 from huidurep_sorter.units.curation import curate
 from huidurep_sorter.units.discarded import as_table
 from huidurep_sorter.units.properties import keep_isolated, measure, no_properties
@@ -62,7 +62,7 @@ def sort_recording(recording, parameters, folder=None, verbose=False, job_kwargs
     job_kwargs = with_own_chunks(fix_job_kwargs(dict(job_kwargs or {}) | dict(progress_bar=verbose)))
     try:
         with stage("prepare"):
-            prepared, set_aside = prepare(prepare_recording(recording), parameters)
+            prepared, set_aside = prepare(prepare_recording(recording), parameters, job_kwargs)
         if folder is not None:
             save_set_aside(folder, recording, set_aside)
         sorting = sort_segment(prepared, set_aside, parameters, folder, job_kwargs)
@@ -95,12 +95,14 @@ def sort_segment(recording, set_aside, parameters, folder=None, job_kwargs=None)
         peaks = detect_peaks(traces, parameters)
         motion = find_motion(traces, peaks, parameters)
         if motion is None:
-            return sort_traces(traces, peaks, parameters, folder)
+            with keep_learned(traces, parameters, folder) as traces:
+                return sort_traces(traces, peaks, parameters, folder)
     del traces  # so that they are never in memory twice
     if folder is not None:
         motion.save(folder / "motion", overwrite=True)
     with open_traces(interpolate(recording, motion), set_aside, parameters, folder, job_kwargs) as traces:
-        return sort_traces(traces, detect_peaks(traces, parameters), parameters, folder)
+        with keep_learned(traces, parameters, folder) as traces:
+            return sort_traces(traces, detect_peaks(traces, parameters), parameters, folder)
 
 
 def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
@@ -150,7 +152,7 @@ def inspect_sorting(recording, sorting, parameters, folder, job_kwargs=None) -> 
         If no unit has a spike.
     """
     folder, job_kwargs = Path(folder), with_own_chunks(fix_job_kwargs(dict(job_kwargs or {})))
-    prepared, set_aside = prepare(prepare_recording(recording), parameters)
+    prepared, set_aside = prepare(prepare_recording(recording), parameters, job_kwargs)
     save_set_aside(folder, recording, set_aside)
     with open_traces(prepared, set_aside, parameters, folder, job_kwargs) as traces:
         units, unit_ids = read_units(traces, recording, sorting, parameters)

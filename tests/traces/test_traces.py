@@ -24,5 +24,14 @@ def test_all_of_a_short_recording_is_learned_from_and_some_seconds_of_a_long_one
     assert traces.are_learned_from(samples).all()
     monkeypatch.setattr(traces_module, "LIMITS", LearningLimits(channel_seconds=16.0))  # 4 s of 4 channels
     learned = traces.are_learned_from(samples)
-    assert set(samples[learned] // int(FS)) == {0, 3, 6, 9}
-    assert set(samples[~learned] // int(FS)) == {1, 2, 4, 5, 7, 8}
+    assert set(samples[learned] // int(FS)) == {2, 4, 7, 9}
+    assert set(samples[~learned] // int(FS)) == {0, 1, 3, 5, 6, 8}
+
+
+def test_the_stretches_that_are_learned_from_are_listed(monkeypatch):
+    traces = on_four_channels(np.zeros((int(9.5 * FS), 4)))
+    runs = traces_module.learned_runs(traces.recording)
+    assert np.array_equal(runs[:, 0], FS * np.arange(10)) and runs[-1, 1] == traces.n_samples
+    monkeypatch.setattr(traces_module, "LIMITS", LearningLimits(channel_seconds=19.0))  # half of it
+    runs = traces_module.learned_runs(traces.recording)
+    assert len(runs) == 5 and traces.are_learned_from(runs[:, 0]).all()

@@ -9,11 +9,13 @@ artefact there, and it is filled.
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.ndimage import median_filter
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
+from huidurep_sorter.traces.passes import map_pieces
 from huidurep_sorter.traces.periods import (
     as_periods,
     as_runs,
@@ -36,6 +38,7 @@ class ArtefactRules:
     bin_ms: float = 5.0  # ms over which a level is measured; about the shortest artefact (traces-21)
     quantiles: tuple = (0.1, 0.25, 0.5)  # of channels; most are far from any spike (traces-21)
     weights: tuple = (1.0, 0.7, 0.5)  # of their levels; spikes reach the level of half more often (traces-21)
+    max_channels: int = 128  # over which these are taken, spread along the probe; a limit of time (traces-34)
     baseline_s: float = 10.0  # s over which the usual level is a quantile; noise changes slowly (traces-21)
     quantiles_of_calm: tuple = (0.25, 0.5)  # of levels; artefacts may fill half of such a stretch (traces-30)
     max_share_of_time: float = 0.8  # of it; more is how the recording is: the next quantile, or none (traces-30)
@@ -86,7 +89,7 @@ class Artefacts:
         return merge_periods(self.reduced, self.filled)
 
 
-def find_artefacts(recording, noise_levels, silent) -> Artefacts:
+def find_artefacts(recording, noise_levels, silent, job_kwargs=None) -> Artefacts:
     """Find artefacts.
 
     Parameters
@@ -96,10 +99,11 @@ def find_artefacts(recording, noise_levels, silent) -> Artefacts:
     noise_levels : (n_channels,) float
     silent : structured array (n_silent,)
         Periods without a signal, which say nothing about the usual level.
+    job_kwargs : dict, optional
     """
     n_samples, n_per_bin = recording.get_total_samples(), bin_samples(recording.sampling_frequency)
     small = is_small(recording.get_channel_locations()[:, :2])
-    levels = measure_levels(recording, noise_levels, small)
+    levels = measure_levels(recording, noise_levels, small, job_kwargs)
     for start, stop in as_runs(silent):
         levels[start // n_per_bin : -(-stop // n_per_bin)] = np.nan
     usual, runs = find_artefact_runs(levels, recording.sampling_frequency, small)
@@ -201,15 +205,25 @@ def bin_samples(sampling_frequency):
     return max(int(RULES.bin_ms * sampling_frequency / 1000), 1)
 
 
-def measure_levels(recording, noise_levels, small):
-    """Measure how loud each bin of a recording is on all channels, (n_bins,) float64; about 1."""
-    n_per_bin, n_samples = bin_samples(recording.sampling_frequency), recording.get_total_samples()
+def measure_levels(recording, noise_levels, small, job_kwargs=None):
+    """Measure how loud each bin of a recording is on all channels, (n_bins,) float64; about 1.
+
+    Of many channels some are enough, which are spread along the probe: a quantile of them is that of all.
+    """
+    depths = np.argsort(recording.get_channel_locations()[:, 1], kind="stable")
+    chosen = np.sort(depths[np.linspace(0, len(depths) - 1, min(RULES.max_channels, len(depths))).astype("int64")])
+    if len(chosen) < len(depths):
+        recording, noise_levels = recording.select_channels(recording.channel_ids[chosen]), noise_levels[chosen]
+    n_per_bin = bin_samples(recording.sampling_frequency)
     size = max(VALUES_PER_CHUNK // (n_per_bin * len(noise_levels)), 1) * n_per_bin
-    levels = []
-    for start in range(0, n_samples, size):
-        traces = recording.get_traces(start_frame=start, end_frame=min(start + size, n_samples))
-        levels.append(levels_of(traces / noise_levels, n_per_bin, small))
-    return np.concatenate(levels)
+    measure = partial(read_levels, noise_levels=noise_levels, n_per_bin=n_per_bin, small=small)
+    return np.concatenate(map_pieces(recording, measure, size, job_kwargs, name="find artefacts"))
+
+
+def read_levels(recording, segment_index, start, stop, noise_levels, n_per_bin, small):
+    """Read a piece of a recording, and measure how loud each bin of it is, (n_bins,) float64."""
+    traces = recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop)
+    return levels_of(traces / noise_levels, n_per_bin, small)
 
 
 def levels_of(traces, n_per_bin, small):

@@ -4,7 +4,7 @@ import logging
 import re
 import shutil
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,8 @@ from huidurep_sorter.traces.periods import (
     without_periods,
 )
 from huidurep_sorter.traces.silence import BridgedPeriodsRecording, find_silent_periods
-from huidurep_sorter.traces.traces import Traces
+from huidurep_sorter.traces.stretches import keep_stretches
+from huidurep_sorter.traces.traces import Traces, learned_runs
 from huidurep_sorter.traces.whitening import LocallyWhitenedRecording
 
 logger = logging.getLogger(__name__)
@@ -55,11 +56,19 @@ class PreprocessingRules:
 RULES = PreprocessingRules()
 
 
-def prepare(recording, parameters):
+def prepare(recording, parameters, job_kwargs=None):
     """Give traces in units of noise, lazily, in one segment; without a filter if the user applied his own.
 
     Segments are filtered one by one and then put end to end, so that noise is learned on all of them. What is silent,
     or an artefact, is set aside: no noise level and no whitening learns from it.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        As from `prepare_recording`.
+    parameters : SortingParameters
+    job_kwargs : dict, optional
+        For the two passes over all of the recording: silence and artefacts.
 
     Returns
     -------
@@ -67,7 +76,7 @@ def prepare(recording, parameters):
         float32, about unit noise on every channel.
     set_aside : SetAside
     """
-    silent = find_silent_periods(recording)
+    silent = find_silent_periods(recording, job_kwargs)
     if len(silent):
         recording = BridgedPeriodsRecording(recording, silent)  # a filter would spread steps and missing values
     if parameters.apply_preprocessing:
@@ -81,7 +90,7 @@ def prepare(recording, parameters):
     if parameters.apply_preprocessing:
         filtered = take_off_hum(filtered, silent)
     if parameters.remove_artifacts:
-        filtered, set_aside = reduce_artefacts(filtered, silent, parameters.seed)
+        filtered, set_aside = reduce_artefacts(filtered, silent, parameters.seed, job_kwargs)
     else:
         set_aside = SetAside(reduced=silent[:0], filled=silent)
     if parameters.apply_preprocessing:
@@ -117,7 +126,7 @@ def was_phase_shifted(recording):
     return "PhaseShiftRecording" in steps
 
 
-def reduce_artefacts(recording, silent, seed):
+def reduce_artefacts(recording, silent, seed, job_kwargs=None):
     """Take artefacts off a filtered recording, lazily, and say what is set aside with them.
 
     Returns
@@ -127,7 +136,7 @@ def reduce_artefacts(recording, silent, seed):
     """
     n_samples, fs = recording.get_total_samples(), recording.sampling_frequency
     noise_levels = estimate_noise(without_periods(recording, silent), seed)
-    artefacts = find_artefacts(recording, noise_levels, silent)
+    artefacts = find_artefacts(recording, noise_levels, silent, job_kwargs)
     set_aside = SetAside(reduced=artefacts.reduced, filled=merge_periods(silent, artefacts.filled))
     if len(artefacts.all()):
         found, filled = count_samples_of(artefacts.all()), count_samples_of(artefacts.filled)
@@ -268,7 +277,7 @@ def open_traces(recording, set_aside, parameters, folder=None, job_kwargs=None):
     """
     mode = parameters.cache_preprocessing_mode
     needed_gb = recording.get_total_memory_size() / 1e9
-    if mode == "auto" and needed_gb > parameters.max_cache_gb:
+    if is_too_long_to_keep(recording, parameters):
         logger.info("preprocessed traces need %.1f GB, over max_cache_gb: each stage computes what it reads", needed_gb)
         mode = "no-cache"
     folder = cache_folder(recording, mode, None if folder is None else folder / "cache_preprocessing")
@@ -276,6 +285,34 @@ def open_traces(recording, set_aside, parameters, folder=None, job_kwargs=None):
         with stage("preprocess"):
             kept = stack.enter_context(keep_traces(recording, mode, folder, job_kwargs or {}))
         yield Traces.of(kept, set_aside, parameters.seed, job_kwargs)
+
+
+def is_too_long_to_keep(recording, parameters):
+    """Say whether preprocessed traces need more than the user gives them."""
+    needed_gb = recording.get_total_memory_size() / 1e9
+    return parameters.cache_preprocessing_mode == "auto" and needed_gb > parameters.max_cache_gb
+
+
+@contextmanager
+def keep_learned(traces, parameters, folder):
+    """Keep the seconds that are learned from in the folder while in use, where not all traces are kept.
+
+    Yields
+    ------
+    traces : Traces
+        With the same traces.
+    """
+    recording, runs = traces.recording, learned_runs(traces.recording)
+    needed_gb = 4 * np.diff(runs).sum() * recording.get_num_channels() / 1e9
+    if folder is None or not is_too_long_to_keep(recording, parameters) or needed_gb > parameters.max_cache_gb:
+        yield traces
+        return
+    with ExitStack() as stack:
+        with stage("keep"):
+            logger.info("%d s that are learned from are kept: %.1f GB", len(runs), needed_gb)
+            folder = folder / "cache_preprocessing"
+            kept = stack.enter_context(keep_stretches(recording, runs, folder, traces.job_kwargs))
+        yield replace(traces, recording=kept)
 
 
 def cache_folder(recording, mode, folder):

@@ -7,6 +7,7 @@ import numpy as np
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from huidurep_sorter.runtime import NothingFound
+from huidurep_sorter.traces.passes import map_pieces
 from huidurep_sorter.traces.periods import (
     as_periods,
     as_runs,
@@ -32,7 +33,7 @@ class SilenceRules:
 RULES = SilenceRules()
 
 
-def find_silent_periods(recording):
+def find_silent_periods(recording, job_kwargs=None):
     """Find stretches in which no channel changes, or a value is missing (NaN or infinite).
 
     Such are zeros of `silence_periods`, packets that were lost on the way, and samples that were held.
@@ -41,6 +42,7 @@ def find_silent_periods(recording):
     ----------
     recording : BaseRecording
         Raw; read once, from start to end.
+    job_kwargs : dict, optional
 
     Returns
     -------
@@ -52,7 +54,10 @@ def find_silent_periods(recording):
     NothingFound
         If hardly anything else is left.
     """
-    periods = as_periods([_silent_in_segment(recording, k) for k in range(recording.get_num_segments())])
+    size = max(VALUES_PER_CHUNK // recording.get_num_channels(), 2)
+    found = map_pieces(recording, find_constant_and_missing, size, job_kwargs, name="find silence")
+    pieces = [[runs for segment, *runs in found if segment == k] for k in range(recording.get_num_segments())]
+    periods = as_periods([as_silent_runs(recording, k, pieces[k]) for k in range(len(pieces))])
     silent_s = count_samples_of(periods) / recording.sampling_frequency
     total_s = recording.get_total_samples() / recording.sampling_frequency
     if len(periods):
@@ -67,23 +72,30 @@ def find_silent_periods(recording):
     return periods
 
 
-def _silent_in_segment(recording, segment):
-    """Find the silent stretches of a segment with their margins, (n, 2) int64: first sample, last sample + 1."""
-    n_samples, fs = recording.get_num_samples(segment), recording.sampling_frequency
-    size = max(VALUES_PER_CHUNK // recording.get_num_channels(), 2)
-    constant, missing = [], []
-    for start in range(0, n_samples, size):
-        first = max(start - 1, 0)
-        traces = recording.get_traces(segment_index=segment, start_frame=first, end_frame=min(start + size, n_samples))
-        same = (traces[1:] == traces[:-1]).all(axis=1)
-        constant.append(find_runs(same) + [first, first + 1])  # a sample that is as the one before it, and that one
-        if traces.dtype.kind == "f":
-            missing.append(find_runs(~np.isfinite(traces).all(axis=1)) + first)
-    long = merge_runs(np.concatenate(constant))
+def find_constant_and_missing(recording, segment_index, start, stop):
+    """Find where no channel changes, and where a value is missing, in a piece of a recording.
+
+    Returns
+    -------
+    segment_index : int
+    constant, missing : (n, 2) int64
+        First sample, last sample + 1.
+    """
+    first = max(start - 1, 0)
+    traces = recording.get_traces(segment_index=segment_index, start_frame=first, end_frame=stop)
+    constant = find_runs((traces[1:] == traces[:-1]).all(axis=1)) + [first, first + 1]  # and the sample before them
+    missing = find_runs(~np.isfinite(traces).all(axis=1)) + first if traces.dtype.kind == "f" else constant[:0]
+    return segment_index, constant, missing
+
+
+def as_silent_runs(recording, segment_index, pieces):
+    """Put together what pieces of a segment have, with margins, (n, 2) int64: first sample, last sample + 1."""
+    fs = recording.sampling_frequency
+    long = merge_runs(np.concatenate([constant for constant, _ in pieces]))
     long = long[np.diff(long, axis=1)[:, 0] >= RULES.min_constant_ms * fs / 1000]
     margin = int(RULES.margin_ms * fs / 1000)
-    found = merge_runs(np.concatenate([long, *missing]) + [-margin, margin])
-    return np.clip(found, 0, n_samples)
+    found = merge_runs(np.concatenate([long, *(missing for _, missing in pieces)]) + [-margin, margin])
+    return np.clip(found, 0, recording.get_num_samples(segment_index))
 
 
 class BridgedPeriodsRecording(BasePreprocessor):

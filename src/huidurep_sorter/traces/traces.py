@@ -12,7 +12,7 @@ from huidurep_sorter.traces.periods import SetAside, as_runs, count_samples_of
 class LearningLimits:
     """How much of a long recording is read to learn from; matching sees all of it."""
 
-    channel_seconds: float = 90_000.0  # s times channels, a limit of time: 234 s of 384 channels (sorters-36)
+    channel_seconds: float = 80_000.0  # s times channels, a limit: 208 s of 384, 9.6 GB on disk (sorters-36)
     stretch_s: float = 1.0  # s of the stretches that are learned from: those that SpikeInterface reads at once
 
 
@@ -69,7 +69,7 @@ class Traces:
         return sample_index - before[np.searchsorted(filled[:, 1], sample_index, side="right")]
 
     def are_learned_from(self, sample_index):
-        """Say which samples are learned from, (n,) bool: all, or where a recording is long every k-th second of it.
+        """Say which samples are learned from, (n,) bool: all, or where a recording is long some seconds of it.
 
         What is learned of a recording needs no more than some minutes of it, spread over all of it.
         """
@@ -94,5 +94,19 @@ class Traces:
 def are_learned_from(recording, sample_index):
     """Say which samples of a recording are learned from, (n,) bool; see `Traces.are_learned_from`."""
     n_seconds = recording.get_total_samples() / recording.sampling_frequency
-    step = int(np.ceil(n_seconds * recording.get_num_channels() / LIMITS.channel_seconds))
-    return sample_index // int(LIMITS.stretch_s * recording.sampling_frequency) % max(step, 1) == 0
+    share = min(LIMITS.channel_seconds / max(n_seconds * recording.get_num_channels(), 1e-9), 1.0)
+    second = sample_index // stretch_samples(recording)
+    return np.floor((second + 1) * share) > np.floor(second * share)
+
+
+def learned_runs(recording):
+    """List the stretches of a recording that are learned from, (n_runs, 2) int64: first sample, last sample + 1."""
+    n_samples, length = recording.get_total_samples(), stretch_samples(recording)
+    starts = np.arange(0, n_samples, length)
+    starts = starts[are_learned_from(recording, starts)]
+    return np.column_stack([starts, np.minimum(starts + length, n_samples)])
+
+
+def stretch_samples(recording):
+    """Count the samples of a stretch that is learned from."""
+    return int(LIMITS.stretch_s * recording.sampling_frequency)

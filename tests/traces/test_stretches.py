@@ -1,0 +1,55 @@
+"""The stretches that are learned from: the same traces from a file, and nothing of it stays."""
+
+import numpy as np
+import pytest
+from spikeinterface.core import NumpyRecording, load
+from spikeinterface.preprocessing import scale
+
+from huidurep_sorter.traces import stretches
+from huidurep_sorter.traces.stretches import keep_stretches
+
+RUNS = np.array([[0, 1000], [5000, 6000], [9500, 10_000]])
+ONE, TWO = (
+    dict(n_jobs=1, progress_bar=False),
+    dict(n_jobs=2, progress_bar=False, pool_engine="process", chunk_duration="1s"),
+)
+
+
+@pytest.fixture
+def recording():
+    traces = np.random.default_rng(0).normal(size=(10_000, 4)).astype("float32")
+    return scale(NumpyRecording([traces], 1000.0), gain=2.0, dtype="float32")
+
+
+@pytest.mark.parametrize("job_kwargs", [ONE, TWO | dict(mp_context="spawn")])
+def test_the_traces_are_the_same_within_stretches_beside_and_across(recording, tmp_path, job_kwargs):
+    with keep_stretches(recording, RUNS, tmp_path / "kept", job_kwargs) as kept:
+        for start, stop in [(0, 1000), (5000, 5100), (4800, 6200), (5990, 6310), (2000, 3000), (9300, 10_000)]:
+            expected = recording.get_traces(start_frame=start, end_frame=stop)
+            assert np.array_equal(kept.get_traces(start_frame=start, end_frame=stop), expected)
+        some = kept.get_traces(start_frame=10, end_frame=20, channel_ids=kept.channel_ids[[2, 0]])
+        assert np.array_equal(some, recording.get_traces(start_frame=10, end_frame=20)[:, [2, 0]])
+        again = load(kept.to_dict())  # as a worker gets it
+        assert np.array_equal(again.get_traces(start_frame=5000, end_frame=5010), recording.get_traces()[5000:5010])
+    assert not (tmp_path / "kept").exists()
+
+
+def test_what_was_kept_is_read_and_not_computed(recording, tmp_path, monkeypatch):
+    with keep_stretches(recording, RUNS, tmp_path / "kept", ONE) as kept:
+        monkeypatch.setattr(type(recording.segments[0]), "get_traces", lambda *_: pytest.fail("computed"))
+        kept.get_traces(start_frame=0, end_frame=1300)  # with the margin
+        kept.get_traces(start_frame=4700, end_frame=6300)
+
+
+def test_nothing_stays_after_an_error(recording, tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        with keep_stretches(recording, RUNS, tmp_path / "kept", ONE):
+            raise ZeroDivisionError
+    assert not (tmp_path / "kept").exists()
+
+
+def test_on_a_full_disk_the_traces_are_computed(recording, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(stretches.shutil, "disk_usage", lambda _: type("Usage", (), dict(free=1000)))
+    with keep_stretches(recording, RUNS, tmp_path / "kept", ONE) as kept:
+        assert kept is recording
+    assert "no room" in caplog.text and not (tmp_path / "kept").exists()
