@@ -1,5 +1,7 @@
 """The compiled matched filter beside SpikeInterface's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from probeinterface import generate_multi_columns_probe
@@ -8,8 +10,9 @@ from spikeinterface.core.node_pipeline import run_node_pipeline
 from spikeinterface.sortingcomponents.peak_detection.locally_exclusive import LocallyExclusivePeakDetector
 from spikeinterface.sortingcomponents.peak_detection.matched_filtering import MatchedFilteringPeakDetector
 
+from huidurep_sorter.spikes import detection
 from huidurep_sorter.spikes.detection import make_matched_filter
-from huidurep_sorter.spikes.matched_filter import DetectorsTogether, ThresholdDetector, are_largest
+from huidurep_sorter.spikes.matched_filter import DetectorsTogether, ThresholdDetector, are_largest, convolve
 
 JOBS = dict(n_jobs=1, progress_bar=False, chunk_duration="0.4s")
 FS = 20_000.0
@@ -49,7 +52,9 @@ def ordered(peaks):
 
 
 @pytest.mark.parametrize("sign", ["neg", "pos", "both"])
-def test_peaks_are_those_of_spikeinterface(recording, sign):
+def test_peaks_are_those_of_spikeinterface(recording, sign, monkeypatch):
+    """If noise is measured at every sample, as it does."""
+    monkeypatch.setattr(detection, "RULES", replace(detection.RULES, step_of_noise=1))
     expected, found = (
         ordered(run_node_pipeline(recording, [detector(recording, **options(sign))], JOBS))
         for detector in (MatchedFilteringPeakDetector, make_matched_filter)
@@ -57,6 +62,20 @@ def test_peaks_are_those_of_spikeinterface(recording, sign):
     assert len(expected) > 300
     for name in ("sample_index", "channel_index", "segment_index", "z", "amplitude"):
         np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_every_fourth_sample_is_enough_for_the_noise(recording, monkeypatch):
+    some = make_matched_filter(recording, **options("neg"))
+    monkeypatch.setattr(detection, "RULES", replace(detection.RULES, step_of_noise=1))
+    every = make_matched_filter(recording, **options("neg"))
+    assert some.abs_thresholds == pytest.approx(every.abs_thresholds, rel=0.03)
+
+
+@pytest.mark.parametrize("n_samples", [61, 3000, 5000])
+def test_of_a_convolution_every_so_many_columns_are_computed(recording, n_samples):
+    traces, setup = recording.get_traces(segment_index=1)[:n_samples], make_matched_filter(recording, **options("neg"))
+    some, every = (convolve(traces, setup.prototype, setup.weights, step) for step in (4, 1))
+    np.testing.assert_array_equal(some, every[:, ::4])
 
 
 def by_threshold(recording, **options):
@@ -74,7 +93,8 @@ def test_peaks_over_a_threshold_are_those_of_spikeinterface(recording, sign):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_noise_is_that_of_spikeinterface(recording):
+def test_noise_is_that_of_spikeinterface(recording, monkeypatch):
+    monkeypatch.setattr(detection, "RULES", replace(detection.RULES, step_of_noise=1))
     expected, found = (
         detector(recording, **options("both")) for detector in (MatchedFilteringPeakDetector, make_matched_filter)
     )

@@ -34,6 +34,7 @@ class DetectionRules:
     max_peaks_of_prototype: int = 10_000  # clear peaks that its median is taken over; SpikeInterface's default
     min_peaks_of_prototype: int = 50  # a limit: a median of fewer clear peaks is too noisy to filter with
     n_chunks_of_noise: int = 5  # stretches in which the noise of the filtered traces is measured; a limit of time
+    step_of_noise: int = 4  # samples; every so many is enough for its median; a limit of memory (spikes-27)
     sweep_ms_matched_filtering: float = 1.5  # ms without another peak around one; a filter rings for longer (spikes-18)
     sweep_ms_locally_exclusive: float = 0.8  # ms without another peak around one; about a spike's width (spikes-18)
 
@@ -66,8 +67,8 @@ class FastSetup(MatchedFilteringPeakDetector):
     """Sets a matched filter up as SpikeInterface does, by our convolution."""
 
     def get_convolved_traces(self, traces):
-        """Convolve with the prototype and sum over channels, (n_rows, n_samples - len(prototype) + 1) float32."""
-        return convolve(traces, self.prototype, self.weights)
+        """Convolve with the prototype and sum over channels, as noise is measured: at every so many samples."""
+        return convolve(traces, self.prototype, self.weights, RULES.step_of_noise)
 
 
 def make_matched_filter(recording, **options):

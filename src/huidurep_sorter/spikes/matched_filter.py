@@ -117,15 +117,25 @@ class ThresholdDetector(PeakDetector):
         return (peaks,)
 
 
-def convolve(traces, prototype, weights):
-    """Convolve traces with a prototype and sum over channels, (n_rows, n_samples - len(prototype) + 1) float32."""
+def convolve(traces, prototype, weights, step=1):
+    """Convolve traces with a prototype and sum over channels, (n_rows, n_columns) float32.
+
+    Parameters
+    ----------
+    traces : (n_samples, n_channels) float32
+    prototype : (n_taps,) float
+    weights : csr_matrix
+        (n_rows, n_channels)
+    step : int, default: 1
+        Of the n_samples - n_taps + 1 columns only every so many are computed; a divisor of `VALUES_PER_CHUNK`.
+    """
     n_samples = len(traces) - len(prototype) + 1
-    summed = np.empty((weights.shape[0], n_samples), dtype="float32")
+    summed = np.empty((weights.shape[0], -(-n_samples // step)), dtype="float32")
     for start, part in cut(traces, len(prototype), 0, n_samples):
-        filtered = correlate_channels(part, kernel_of(prototype))
+        filtered = np.ascontiguousarray(correlate_channels(part, kernel_of(prototype))[:, ::step])
         for row in range(len(summed)):
             here = slice(*weights.indptr[row : row + 2])
-            out = summed[row, start : start + filtered.shape[1]]
+            out = summed[row, start // step : start // step + filtered.shape[1]]
             sum_channels(out, filtered, weights.indices[here], weights.data[here])
     return summed
 

@@ -237,7 +237,8 @@ def locate_units(traces, waveforms, n_before, main):
     around = channels_within(traces.recording, RULES.location_radius_um)[main]
     templates = as_templates(traces, waveforms, n_before, np.arange(len(main)))
     sparsity = ChannelSparsity(around, templates.unit_ids, templates.channel_ids)
-    return compute_monopolar_triangulation(templates.to_sparse(sparsity), feature="peak_voltage")[:, :2]
+    options = dict(feature="peak_voltage", optimizer="minimize_with_log_penality")  # twice as fast, as near (units-58)
+    return compute_monopolar_triangulation(templates.to_sparse(sparsity), **options)[:, :2]
 
 
 def nn_hit_rates(owner, n_units, clusters):
