@@ -42,9 +42,30 @@ def run_case(study, key, n_jobs=1, time_limit_s=None):
     record : dict
     """
     path = record_path(study, key)
-    log, written = path.with_suffix(".txt"), path.with_suffix(".partial")
+    written = path.with_suffix(".partial")
+    record = run_command(case_command(study, key, n_jobs, written), written, path.with_suffix(".txt"), time_limit_s)
+    record |= dict(n_jobs=n_jobs, **versions_and_machine())
+    keep_record(path, record)
+    return record
+
+
+def run_command(command, written, log, time_limit_s=None):
+    """Run a command that writes a record, and watch it.
+
+    Parameters
+    ----------
+    command : list of str
+    written : Path
+        The command writes its record here, as JSON. Where it dies or is stopped, a record says so.
+    log : Path
+        Gets what the command prints.
+    time_limit_s : float, optional
+
+    Returns
+    -------
+    record : dict
+    """
     written.unlink(missing_ok=True)
-    command = case_command(study, key, n_jobs, written)
     with open(log, "w", encoding="utf8") as stream:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
         try:
@@ -53,14 +74,19 @@ def run_case(study, key, n_jobs=1, time_limit_s=None):
             stop(process)  # it still runs where it took too long, or where we were interrupted
     if written.exists():
         record = json.loads(written.read_text(encoding="utf8"))
+        written.unlink()
     else:
         error = how_it_died(process.returncode) if in_time else f"stopped after {time_limit_s:g} s"
         record = dict(status="failed", error=error, peak_memory_gb=0.0)
     record["peak_memory_gb"] = max(record["peak_memory_gb"], peak_gb)
-    record |= dict(n_jobs=n_jobs, **versions_and_machine())
-    written.write_text(json.dumps(record, indent=1), encoding="utf8")
-    written.replace(path)
     return record
+
+
+def keep_record(path, record):
+    """Write a record such that its file is there only once it is complete."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=1), encoding="utf8")
+    partial.replace(path)
 
 
 def case_command(study, key, n_jobs, record):
