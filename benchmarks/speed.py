@@ -14,8 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from speed_figures import save_figures
-from speed_report import markdown, read_records
 from spikeinterface.preprocessing import scale
 
 from huidurep_sorter.benchmark.circumstances import versions_and_machine
@@ -29,6 +27,8 @@ from huidurep_sorter.benchmark.sorters.suites import (
 )
 from huidurep_sorter.cli.main import Parser
 from huidurep_sorter.runtime import read_stages
+from speed_figures import save_figures
+from speed_report import markdown, read_records
 
 UV_PER_BIT = 0.195  # of Intan's amplifiers
 MIN_DURATION_S = 5.0  # in less, some units have no spike
@@ -73,7 +73,7 @@ def main(argv=None):
     try:
         measure(folder, sizes, runs, arguments.time_limit, arguments.keep_recordings)
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; the same command goes on", file=sys.stderr)
+        print(f"\n{parser.prog}: interrupted; the same command goes on", file=sys.stderr)
         return 130
     write_results(folder)
     print((folder / "speed.md").read_text(encoding="utf8"))
@@ -93,15 +93,11 @@ def build_parser():
         "--sorters": (["huidurep"], str, "NAME or NAME:PARAMETER=VALUE,..."),
     }
     for name, (default, kind, text) in lists.items():
-        metavar = name[2:-1].upper()
-        shown = " ".join(f"{value}" if kind is str else f"{value:g}" for value in default)
-        parser.add_argument(
-            name, nargs="+", type=kind, default=default, metavar=metavar, help=f"{text} (default: {shown})"
-        )
+        given = dict(nargs="+", type=kind, default=default, metavar="SORTER" if kind is str else "N")
+        parser.add_argument(name, help=f"{text} (default: %(default)s)", **given)
     parser.add_argument("--drift", action="store_true", help="the probe moves up and down by 20 um")
-    parser.add_argument(
-        "--time-limit", type=at_least(1, float), metavar="SECONDS", help="stop longer runs: they failed"
-    )
+    limit = at_least(1, float)
+    parser.add_argument("--time-limit", type=limit, metavar="SECONDS", help="stop longer runs: they failed")
     parser.add_argument("--keep-recordings", action="store_true", help="don't delete them when all is run on them")
     return parser
 
@@ -193,7 +189,7 @@ def warm_up(folder, sorter, drift):
     generate_once(recording, Size(duration_s=20.0, n_channels=16, n_true_units=8, drift=drift))
     path = folder / "records" / "warm_up.json"  # which isn't written
     run_once(recording, sorter, 1, path)
-    path.with_suffix(".txt").unlink()
+    path.with_suffix(".txt").unlink(missing_ok=True)
     shutil.rmtree(recording)
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 from matplotlib import colormaps
-from speed_report import SIZES
+from matplotlib.ticker import LogFormatter
 
 from huidurep_sorter.benchmark.sorters.figures import new_figure, wrapped
+from speed_report import SIZES
 
 MARKERS = "os^Dv<>Ph*"
 
@@ -25,7 +26,7 @@ def draw_cpu_seconds(runs):
     figure = new_figure(2.4 + 3.2 * len(channels), 4)
     axes = figure.subplots(1, len(channels), sharex=True, sharey=True, squeeze=False)[0]
     for axis, n in zip(axes, channels, strict=True):
-        axis.plot(durations, durations, color="0.7", ls="--", lw=1, label="duration")
+        axis.plot(durations, durations, color="0.7", ls="--", lw=1, label="real time")
         for (name, n_units), here in runs[runs["n_channels"] == n].groupby(["series", "n_true_units"]):
             here, colour = here.sort_values("duration_s"), f"C{series.index(name) % 10}"
             style = dict(color=colour, marker=MARKERS[units.index(n_units) % len(MARKERS)], ms=5)
@@ -33,8 +34,8 @@ def draw_cpu_seconds(runs):
         axis.set(xscale="log", yscale="log", xlabel="duration of the recording (s)", title=f"{n} channels")
         axis.set_xticks(durations, [f"{duration:g}" for duration in durations])
         axis.set_xticks([], minor=True)
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
+        axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
     axes[0].set_ylabel("CPU seconds")
     shown = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(shown.values(), shown, frameon=False, loc="outside right upper")

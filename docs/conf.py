@@ -11,7 +11,7 @@ release = version = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/**", "examples/*.ipynb", "weights/*.md"]
+include_patterns = ["*.md", "docs/**", "examples/*.ipynb", "weights/*.md", "benchmarks/*.md"]
 exclude_patterns = ["docs/site"]
 nb_execution_mode = "off"  # notebooks are committed with their output, which tests check
 myst_heading_anchors = 4
@@ -56,7 +56,7 @@ NAVIGATION = {
         "Compare sorters </examples/compare_sorters>",
         "Follow units across days </examples/follow_units>",
     ],
-    "docs/benchmark": ["Encoder fast </weights/fast>", "Encoder base </weights/base>"],
+    "docs/benchmark": ["Encoder fast </weights/fast>", "Encoder base </weights/base>", "Speed </benchmarks/README>"],
     "docs/experiments/README": [
         "Traces <traces>",
         "Spikes <spikes>",

@@ -17,7 +17,7 @@ LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?\)")
 
 def documents():
     """Every document that people read, in the order of their paths."""
-    fixed = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    fixed = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")]
     return fixed + sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "weights").glob("*.md"))
 
 
