@@ -10,19 +10,24 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.core import load, set_global_job_kwargs
 from spikeinterface.sorters import run_sorter, sorter_dict
 
-import huidurep_sorter.pipeline  # noqa: F401  or its imports, most of which other sorters have too, would be measured
 from huidurep_sorter.benchmark.sorters.run_case import last_line, own_peak_gb
 from huidurep_sorter.runtime import cpu_seconds
 
 
-def main(folder, name, params, n_jobs, output, written):
-    """Sort `folder/recording`, score it by `folder/sorting`, and write the record."""
-    recording, truth = load(Path(folder) / "recording"), load(Path(folder) / "sorting")
-    set_global_job_kwargs(n_jobs=int(n_jobs), progress_bar=False)
+def main(warm_up, folder, name, params, n_jobs, output, written):
+    """Sort `warm_up/recording`, then measure the same on `folder/recording`, score it, and write the record.
+
+    The first sort imports and compiles. Some sorters compile in each process, so it is done in this one.
+    """
+    recording, truth, params = load(Path(folder) / "recording"), load(Path(folder) / "sorting"), json.loads(params)
     record = dict(sorter_version=str(sorter_dict[name].get_sorter_version()))
-    start, cpu_start = time.perf_counter(), cpu_seconds()
     try:
-        sorting = run_sorter(name, recording, folder=output, **json.loads(params))
+        set_global_job_kwargs(n_jobs=1, progress_bar=False)
+        first = dict(folder=Path(output).with_name("warm_up"), delete_output_folder=True)
+        run_sorter(name, load(Path(warm_up) / "recording"), **first, **params)
+        set_global_job_kwargs(n_jobs=int(n_jobs))
+        start, cpu_start = time.perf_counter(), cpu_seconds()
+        sorting = run_sorter(name, recording, folder=output, **params)
         record |= dict(seconds=time.perf_counter() - start, cpu_seconds=cpu_seconds() - cpu_start)
         record |= dict(status="ok", peak_memory_gb=own_peak_gb(), **score(truth, sorting))
     except Exception as error:

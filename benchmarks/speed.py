@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import threading
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def build_parser():
         parser.add_argument(name, help=f"{text} (default: %(default)s)", **given)
     parser.add_argument("--drift", action="store_true", help="the probe moves up and down by 20 um")
     limit = at_least(1, float)
-    parser.add_argument("--time-limit", type=limit, metavar="SECONDS", help="stop longer runs: they failed")
+    parser.add_argument("--time-limit", type=limit, metavar="SECONDS", help="stop processes that take longer")
     parser.add_argument("--keep-recordings", action="store_true", help="don't delete them when all is run on them")
     return parser
 
@@ -153,22 +154,22 @@ def check_folder(folder, sizes, keep_recordings):
 def measure(folder, sizes, runs, time_limit_s, keep_recordings):
     """Run whatever has no record yet. A failure is a record like any other."""
     (folder / "records").mkdir(parents=True, exist_ok=True)
-    warm = set()
+    small = Size(duration_s=20.0, n_channels=16, n_true_units=8, drift=sizes[0].drift)
+    warm_up = folder / "recordings" / f"warm_up_{small.name}"
     for size in sizes:
         recording = folder / "recordings" / size.name
         for sorter, n_jobs in missing_runs(folder, size, runs):
-            if sorter.label not in warm:
-                warm_up(folder, sorter, size.drift)
-                warm.add(sorter.label)
+            generate_once(warm_up, small)
             generate_once(recording, size)
             print(f"{size.name}, {sorter.label}, n_jobs={n_jobs} ...", end=" ", file=sys.stderr, flush=True)
             path = record_path(folder, size, sorter, n_jobs)
-            record = run_once(recording, sorter, n_jobs, path, time_limit_s)
+            record = run_once(warm_up, recording, sorter, n_jobs, path, time_limit_s)
             keep_record(path, asdict(size) | dict(sorter=sorter.label, n_jobs=n_jobs) | record | versions_and_machine())
             told = f"{record['seconds']:.0f} s" if record["status"] == "ok" else record["error"]
             print(told, file=sys.stderr, flush=True)
         if not keep_recordings:
             shutil.rmtree(recording, ignore_errors=True)
+    shutil.rmtree(warm_up, ignore_errors=True)
 
 
 def missing_runs(folder, size, runs):
@@ -181,18 +182,6 @@ def record_path(folder, size, sorter, n_jobs):
     return folder / "records" / f"{size.name}_{n_jobs}jobs_{sorter.label}.json"
 
 
-def warm_up(folder, sorter, drift):
-    """Run a sorter once on a small recording, so that nothing has to be compiled in what is measured."""
-    print(f"{sorter.label} warms up ...", file=sys.stderr)
-    recording = folder / "recordings" / "warm_up"
-    shutil.rmtree(recording, ignore_errors=True)
-    generate_once(recording, Size(duration_s=20.0, n_channels=16, n_true_units=8, drift=drift))
-    path = folder / "records" / "warm_up.json"  # which isn't written
-    run_once(recording, sorter, 1, path)
-    path.with_suffix(".txt").unlink(missing_ok=True)
-    shutil.rmtree(recording)
-
-
 def generate_once(folder, size):
     """Generate a recording of 16-bit integers and its true units, where the folder isn't there yet."""
     if folder.exists():
@@ -203,14 +192,17 @@ def generate_once(folder, size):
     recording = scale(recording, gain=1 / UV_PER_BIT, dtype="int16")
     recording.set_channel_gains(UV_PER_BIT)
     recording.set_channel_offsets(0.0)
-    save_pair(folder, recording, sorting)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*provenance will not be saved")
+        save_pair(folder, recording, sorting)
 
 
-def run_once(recording, sorter, n_jobs, path, time_limit_s=None):
+def run_once(warm_up, recording, sorter, n_jobs, path, time_limit_s=None):
     """Run a sorter in a process of its own, and return what is known of the run; only what it prints stays."""
-    output, written = path.parents[1] / "running", path.with_suffix(".partial")
-    shutil.rmtree(output, ignore_errors=True)  # of a run that was killed
-    command = [sys.executable, str(Path(__file__).with_name("one_run.py")), str(recording), sorter.name]
+    running, written = path.parents[1] / "running", path.with_suffix(".partial")
+    shutil.rmtree(running, ignore_errors=True)  # of a run that was killed
+    output = running / "sort"
+    command = [sys.executable, str(Path(__file__).with_name("one_run.py")), str(warm_up), str(recording), sorter.name]
     command += [json.dumps(sorter.params), str(n_jobs), str(output), str(written)]
     try:
         with sampled_bytes(output) as sizes:
@@ -219,7 +211,7 @@ def run_once(recording, sorter, n_jobs, path, time_limit_s=None):
         stages = read_stages(log.read_text(encoding="utf8")) if log.exists() else {}
         return record | dict(disk_gb=max(sizes) / 1e9, stages=stages)
     finally:
-        shutil.rmtree(output, ignore_errors=True)
+        shutil.rmtree(running, ignore_errors=True)
 
 
 @contextmanager

@@ -34,8 +34,8 @@ def draw_cpu_seconds(runs):
         axis.set(xscale="log", yscale="log", xlabel="duration of the recording (s)", title=f"{n} channels")
         axis.set_xticks(durations, [f"{duration:g}" for duration in durations])
         axis.set_xticks([], minor=True)
-        axis.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
-        axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))  # labels only within few decades
     axes[0].set_ylabel("CPU seconds")
     shown = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(shown.values(), shown, frameon=False, loc="outside right upper")
@@ -47,15 +47,16 @@ def draw_stages(stages):
     names = list(dict.fromkeys(stages["stage"]))
     stages = stages.assign(cost=stages["cpu_seconds"] / stages["duration_s"])
     bars = stages.pivot_table(index=["series", *SIZES[1:], SIZES[0]], columns="stage", values="cost").fillna(0.0)
-    figure = new_figure(9, 1.6 + 0.3 * len(bars))
+    labels = [f"{wrapped(name)}: {channels} ch, {units} units, {s:g} s" for name, channels, units, s in bars.index]
+    n_lines = len(labels) + sum(label.count("\n") for label in labels)
+    figure = new_figure(9, 1.0 + 0.25 * max(n_lines, len(names)))
     axis = figure.subplots()
     places, left = np.arange(len(bars)), np.zeros(len(bars))
     for i, name in enumerate(names):
         axis.barh(places, bars[name], left=left, label=name, color=colormaps["tab20"](i % 20))
         left += bars[name].to_numpy()
-    labels = [f"{wrapped(name)}: {channels} ch, {units} units, {s:g} s" for name, channels, units, s in bars.index]
     axis.set_yticks(places, labels)
-    axis.invert_yaxis()
+    axis.set_ylim(len(bars) - 0.4, -0.6)
     axis.set_xlabel("CPU seconds for a second of recording")
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -12,10 +12,10 @@ HEADER = ["duration, s", "channels", "units"]
 WHERE = ["series", "sorter", "drift", *SIZES, "n_jobs", "status"]
 COSTS = ["seconds", "cpu_seconds", "peak_memory_gb"]
 MIN_SHARE = 0.05  # of the CPU seconds of the largest run: the stages whose growth is told
-NOTES = """Wall time and CPU seconds are those of `run_sorter`, without compilation and most imports; CPU seconds are of
-the process and its workers. Memory is the largest of the process and its workers, what they share counted once on
-Linux. Disk is the largest size of the folder that the sorter writes to, looked at once a second. Accuracy is the mean
-over the true units."""
+NOTES = """Wall time and CPU seconds are those of `run_sorter`, after a small sort in the same process that imports and
+compiles; CPU seconds are of the process and its workers. Memory is the largest of the process and its workers, what
+they share counted once on Linux; it is at least that of the small sort. Disk is the largest size of the folder that the
+sorter writes to, looked at once a second. Accuracy is the mean over the true units."""
 FITS = """Cost = constant × duration^a × channels^b × units^c, by least squares of the logarithms, of the runs with
 `n_jobs=1`: exponents ± standard error. An exponent of 1 says: twice as long, twice the cost. Stages are those of over
 5 % of the CPU seconds of the largest run.

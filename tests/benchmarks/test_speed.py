@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -22,8 +23,8 @@ def ran(monkeypatch):
     """Replace generating and sorting; gives what was sorted, as (name of the recording, n_jobs)."""
     ran = []
 
-    def run_once(recording, sorter, n_jobs, path, time_limit_s=None):
-        assert recording.is_dir()
+    def run_once(warm_up, recording, sorter, n_jobs, path, time_limit_s=None):
+        assert recording.is_dir() and warm_up.is_dir()
         ran.append((recording.name, n_jobs))
         took = made_up(10.0, 8, 4, n_jobs)
         return {key: took[key] for key in ("status", "seconds", "cpu_seconds", "peak_memory_gb", "disk_gb", "stages")}
@@ -37,11 +38,11 @@ def test_what_has_a_record_isnt_run_again(ran, tmp_path):
     command = ["-o", str(tmp_path), *GRID]
     names = [f"{duration}s_8channels_4units" for duration in (10, 20)]
     assert speed.main(command) == 0
-    assert ran == [("warm_up", 1), (names[0], 1), (names[0], 2), (names[1], 1), (names[1], 2)]
+    assert ran == [(names[0], 1), (names[0], 2), (names[1], 1), (names[1], 2)]
     ran.clear()
     assert speed.main(command) == 0 and ran == []
     (tmp_path / "records" / f"{names[1]}_2jobs_huidurep.json").unlink()
-    assert speed.main(command) == 0 and ran == [("warm_up", 1), (names[1], 2)]
+    assert speed.main(command) == 0 and ran == [(names[1], 2)]
     assert speed.main([*command, "--drift"]) == 0 and (f"{names[1]}_drift", 2) in ran
     assert len(pd.read_csv(tmp_path / "speed.csv")) == 8
     assert not list((tmp_path / "recordings").iterdir())
@@ -56,7 +57,7 @@ def test_an_interruption_keeps_what_was_done(ran, tmp_path, monkeypatch):
     run_once = speed.run_once
 
     def interrupted(*args):
-        if len(ran) == 3:
+        if len(ran) == 2:
             raise KeyboardInterrupt
         return run_once(*args)
 
@@ -65,7 +66,7 @@ def test_an_interruption_keeps_what_was_done(ran, tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "run_once", run_once)
     done = list(ran)
     assert speed.main(["-o", str(tmp_path), *GRID]) == 0
-    assert set(done) & set(ran[len(done) :]) == {("warm_up", 1)}
+    assert len(done) == 2 and len(ran) == len(set(ran)) == 4
 
 
 def test_a_failed_run_is_a_record_and_exit_code_1(ran, tmp_path, monkeypatch):
@@ -119,8 +120,7 @@ def test_kept_recordings_need_the_disk_of_all(tmp_path, monkeypatch):
 def test_the_largest_size_of_a_folder_is_seen_while_in_use(tmp_path):
     with speed.sampled_bytes(tmp_path, interval_s=0.01) as sizes:
         (tmp_path / "file").write_bytes(bytes(1000))
-        while not sizes or sizes[-1] != 1000:
-            pass
+        time.sleep(0.5)
         (tmp_path / "file").unlink()
     assert max(sizes) == 1000 and sizes[-1] == 0
 
@@ -136,7 +136,7 @@ def test_a_real_run_is_measured(tmp_path):
     assert record["status"] == "ok" and record["seconds"] > 0 and record["cpu_seconds"] > 0
     assert record["peak_memory_gb"] > 0.1 and record["disk_gb"] > 0 and 0 <= record["accuracy"] <= 1
     assert {"prepare", "detect", "match", "total"} <= set(record["stages"])
-    assert record["stages"]["total"][0][1] <= record["cpu_seconds"]
+    assert record["stages"]["total"][0][1] <= record["cpu_seconds"] + 0.01  # the log is rounded
     assert {path.name for path in tmp_path.iterdir()} == {
         *("records", "recordings", "speed.csv", "stages.csv", "speed.md", "cpu_seconds.png", "stages.png")
     }
