@@ -25,7 +25,8 @@ from huidurep_sorter.templates.matching import match_templates
 from huidurep_sorter.templates.refinement import refine_templates
 from huidurep_sorter.templates.waveforms import average_waveforms, window_samples
 from huidurep_sorter.traces.checks import prepare_recording
-from huidurep_sorter.traces.motion import find_motion, interpolate
+from huidurep_sorter.traces.interpolation import MotionCorrectedRecording
+from huidurep_sorter.traces.motion import find_motion
 from huidurep_sorter.traces.periods import merge_periods, of_segments
 from huidurep_sorter.traces.preprocessing import keep_learned, open_traces, prepare
 from huidurep_sorter.units.curation import curate
@@ -100,7 +101,7 @@ def sort_segment(recording, set_aside, parameters, folder=None, job_kwargs=None)
     del traces  # so that they are never in memory twice
     if folder is not None:
         motion.save(folder / "motion", overwrite=True)
-    with open_traces(interpolate(recording, motion), set_aside, parameters, folder, job_kwargs) as traces:
+    with open_traces(MotionCorrectedRecording(recording, motion), set_aside, parameters, folder, job_kwargs) as traces:
         with keep_learned(traces, parameters, folder) as traces:
             return sort_traces(traces, detect_peaks(traces, parameters), parameters, folder)
 

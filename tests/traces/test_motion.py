@@ -138,19 +138,3 @@ def test_peaks_are_located():
     peaks = np.zeros(40, dtype=base_peak_dtype)
     peaks["sample_index"], peaks["channel_index"] = times, np.abs(contacts - depth[:, None]).argmin(axis=1)
     assert np.abs(motion.locate_peaks(traces_of(seen), peaks)["y"] - depth).max() < 10
-
-
-def test_correction_keeps_shanks_apart():
-    from probeinterface import generate_multi_shank
-    from spikeinterface.core.motion import Motion
-
-    probe = generate_multi_shank(num_shank=2, shank_pitch=[250, 0], num_columns=1, num_contact_per_column=24, ypitch=15)
-    probe.set_device_channel_indices(np.arange(48))
-    traces = np.zeros((3000, 48), dtype="float32")
-    traces[:, :24] = np.random.default_rng(0).normal(size=(3000, 24))  # the second shank is silent
-    recording = NumpyRecording([traces], 1000.0)
-    recording.set_probe(probe)
-    moved = Motion([np.full((3, 1), 10.0)], [np.array([0.5, 1.5, 2.5])], np.array([170.0]))
-    corrected = motion.interpolate(recording, moved).get_traces()
-    assert np.abs(corrected[:, :24] - traces[:, :24]).max() > 0.5
-    assert np.abs(corrected[:, 24:]).max() < 0.01

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from spikeinterface.core import ms_to_samples
 from spikeinterface.core.node_pipeline import PeakRetriever, run_node_pipeline
-from spikeinterface.sortingcomponents.motion import InterpolateMotionRecording, estimate_motion
+from spikeinterface.sortingcomponents.motion import estimate_motion
 from spikeinterface.sortingcomponents.peak_selection import select_peaks
 from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_peaks
 
@@ -34,7 +34,6 @@ class MotionRules:
     seconds_of_prototype: int = 20  # of the recording, from which the prototype of a spike is learned; a limit of time
     prototype_ms_before: float = 0.5  # ms of it before its peak; SpikeInterface's default
     prototype_ms_after: float = 0.5  # ms after it; SpikeInterface's default
-    kriging_sigma_um: float = 20.0  # um; SpikeInterface's default (traces-5, traces-19)
 
 
 RULES = MotionRules()
@@ -181,15 +180,3 @@ def motion_extent_um(motion):
     """Give the largest range of the motion over the depths, between the 5th and 95th percentile of time."""
     low, high = np.percentile(motion.displacement[0], [5, 95], axis=0)
     return float((high - low).max())
-
-
-def interpolate(recording, motion):
-    """Give the recording as if nothing had moved, lazily, by kriging; channels at the ends are extrapolated."""
-    return InterpolateMotionRecording(
-        recording,
-        motion,
-        border_mode="force_extrapolate",
-        spatial_interpolation_method="kriging",
-        sigma_um=RULES.kriging_sigma_um,
-        p=2,
-    )

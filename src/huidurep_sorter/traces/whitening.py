@@ -31,13 +31,13 @@ class LocallyWhitenedRecording(BasePreprocessor):
         matrix = np.asarray(matrix, dtype="float32")
         super().__init__(recording, dtype="float32")
         order = np.argsort(recording.get_channel_locations()[:, 1], kind="stable")
-        blocks = cut_into_blocks(matrix, order, LIMITS.block_channels)
+        blocks = cut_into_blocks(matrix, order)
         for parent in recording.segments:
             self.add_recording_segment(LocallyWhitenedSegment(parent, blocks))
         self._kwargs = dict(recording=recording, matrix=matrix.tolist())
 
 
-def cut_into_blocks(matrix, order, n_channels):
+def cut_into_blocks(matrix, order, n_channels=LIMITS.block_channels):
     """Cut a matrix into blocks of columns, with the rows that any of them needs.
 
     Parameters
@@ -45,7 +45,7 @@ def cut_into_blocks(matrix, order, n_channels):
     matrix : (n, n) float32
     order : (n,) int64
         Of the columns, those that need the same rows beside each other.
-    n_channels : int
+    n_channels : int, optional
         Columns of a block.
 
     Returns
@@ -82,11 +82,16 @@ class LocallyWhitenedSegment(BasePreprocessorSegment):
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None))
         traces = traces.astype("float32", copy=False)
         whitened = np.empty_like(traces)
-        for start in range(0, len(traces), LIMITS.block_samples):
-            here = slice(start, start + LIMITS.block_samples)
-            for columns, rows, part in self.blocks:
-                if isinstance(columns, slice):
-                    np.matmul(traces[here, rows], part, out=whitened[here, columns])
-                else:
-                    whitened[here, columns] = traces[here, rows] @ part
+        multiply_blocks(traces, self.blocks, whitened)
         return whitened[:, channel_indices]
+
+
+def multiply_blocks(traces, blocks, out):
+    """Multiply traces (n_samples, n_channels) float32 by the blocks of a matrix, into an array of the same shape."""
+    for start in range(0, len(traces), LIMITS.block_samples):
+        here = slice(start, start + LIMITS.block_samples)
+        for columns, rows, part in blocks:
+            if isinstance(columns, slice):
+                np.matmul(traces[here, rows], part, out=out[here, columns])
+            else:
+                out[here, columns] = traces[here, rows] @ part

@@ -7,7 +7,7 @@ from spikeinterface.core import Motion, NumpySorting, create_sorting_analyzer
 from spikeinterface.core.node_pipeline import base_peak_dtype
 
 from huidurep_sorter.report.page import autocorrelograms
-from huidurep_sorter.traces.motion import interpolate
+from huidurep_sorter.traces.interpolation import MotionCorrectedRecording
 from huidurep_sorter.traces.preprocessing import preprocess
 from huidurep_sorter.traces.snippets import find_neighbourhoods, iterate_snippets
 from huidurep_sorter.traces.traces import are_learned_from
@@ -179,4 +179,4 @@ def displace(recording, shift_um):
     """Give the recording as it were if all units lay `shift_um` less far along y, lazily, by kriging."""
     n_segments = recording.get_num_segments()
     displacement, times = [np.array([[shift_um]])] * n_segments, [np.array([0.0])] * n_segments
-    return interpolate(recording, Motion(displacement, times, np.array([0.0])))
+    return MotionCorrectedRecording(recording, Motion(displacement, times, np.array([0.0])))
