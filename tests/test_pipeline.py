@@ -103,6 +103,21 @@ def test_a_long_recording_is_learned_from_in_part_and_sorted_as_well(monkeypatch
     assert accuracies(recording, truth, sorting).mean() >= 0.85
 
 
+def test_what_is_kept_of_a_long_recording_changes_no_spike(monkeypatch, tmp_path, caplog):
+    """All 13 seconds that are learned from are kept, or 2 of them; by default the whole recording is."""
+    caplog.set_level(logging.INFO, logger="huidurep_sorter")
+    monkeypatch.setattr("huidurep_sorter.traces.traces.LIMITS", LearningLimits(channel_seconds=16 * 13.0))
+    recording, _ = make(seed=3)
+    whole = sort_recording(recording, SortingParameters(features="svd"))
+    assert len(whole.to_spike_vector()) > 100 and "are kept" not in caplog.text
+    for max_cache_gb, n_seconds in ((0.03, 13), (0.004, 2)):
+        parameters = SortingParameters(features="svd", max_cache_gb=max_cache_gb)
+        part = sort_recording(recording, parameters, folder=tmp_path)
+        np.testing.assert_array_equal(part.to_spike_vector(), whole.to_spike_vector())
+        assert f"{n_seconds} s that are learned from are kept" in caplog.text
+        assert not (tmp_path / "cache_preprocessing").exists()
+
+
 def test_each_segment_is_sorted_well(double):
     from spikeinterface.core import SelectSegmentSorting
 

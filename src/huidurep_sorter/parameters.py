@@ -85,8 +85,8 @@ class SortingParameters(Checked):
     max_cache_gb: float = parameter(
         10.0,
         stage="preprocessing",
-        text="Most that 'auto' keeps, in memory or on disk; of more, each stage computes what it reads",
-        change="Raise it where there is room: long recordings on dense probes then take less time.",
+        text="Most that 'auto' keeps, in memory or on disk; of a longer recording only what is learned from, on disk",
+        change="Raise it where there is room, and lower it where there is none: what it doesn't hold takes more time.",
         unit="GB",
         at_least=0.0,
         at_most=1e6,

@@ -303,13 +303,15 @@ def keep_learned(traces, parameters, folder):
         With the same traces.
     """
     recording, runs = traces.recording, learned_runs(traces.recording)
-    needed_gb = 4 * np.diff(runs).sum() * recording.get_num_channels() / 1e9
-    if folder is None or not is_too_long_to_keep(recording, parameters) or needed_gb > parameters.max_cache_gb:
+    gb_of_each = 4 * np.diff(runs).max() * recording.get_num_channels() / 1e9
+    n_kept = min(int(parameters.max_cache_gb / gb_of_each), len(runs))
+    if folder is None or not is_too_long_to_keep(recording, parameters) or n_kept == 0:
         yield traces
         return
+    runs = runs[np.linspace(0, len(runs) - 1, n_kept).astype("int64")]
     with ExitStack() as stack:
         with stage("keep"):
-            logger.info("%d s that are learned from are kept: %.1f GB", len(runs), needed_gb)
+            logger.info("%d s that are learned from are kept: %.1f GB", n_kept, n_kept * gb_of_each)
             folder = folder / "cache_preprocessing"
             kept = stack.enter_context(keep_stretches(recording, runs, folder, traces.job_kwargs))
         yield replace(traces, recording=kept)
