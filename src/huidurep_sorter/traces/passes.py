@@ -11,7 +11,7 @@ ONE_PROCESS = dict(n_jobs=1, progress_bar=False)
 class PassLimits:
     """When workers are worth their start."""
 
-    min_channel_seconds: float = 20_000.0  # s times channels, a limit of time: a worker takes 2 s to start (sorters-39)
+    min_channel_seconds: float = 20_000.0  # s times channels, a limit of time: a worker takes 2 s to start (sorters-38)
 
 
 LIMITS = PassLimits()
