@@ -29,7 +29,7 @@ class MotionRules:
     max_peaks_per_second: float = 2000.0  # more tell little, and each must be located (traces-14)
     min_motion_um: float = 4.0  # um, from the 5th to the 95th percentile of time (traces-4, traces-8)
     min_agreement: float = 0.6  # correlation; short probes show what isn't there (traces-9, traces-13, traces-18)
-    max_bins: int = 900  # of time, a limit of memory and time: 1 s each up to 15 minutes
+    max_bins: int = 900  # of time, a limit of memory and time: 1 s each up to 15 minutes (traces-37)
     window_um: float = 200.0  # um; step and width of the windows that may move by themselves (traces-18)
     seconds_of_prototype: int = 20  # of the recording, from which the prototype of a spike is learned; a limit of time
     prototype_ms_before: float = 0.5  # ms of it before its peak; SpikeInterface's default
