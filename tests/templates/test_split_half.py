@@ -68,7 +68,7 @@ def test_of_a_long_recording_only_some_seconds_are_averaged_but_all_of_a_rare_un
     """Spikes of the first unit are larger in the seconds that aren't learned from, which must not be seen."""
     monkeypatch.setattr("huidurep_sorter.traces.traces.LIMITS", LearningLimits(channel_seconds=16.0))  # 4 of 10 s
     array, train = np.zeros((int(10 * FS), 4)), np.arange(100) * 3000 + 500
-    learned = train // int(FS) % 3 == 0
+    learned = on_four_channels(array).are_learned_from(train)
     array[train, 1] = np.where(learned, -10.0, -30.0)
     traces = on_four_channels(array)
     rare = train[~learned][:6]
@@ -94,3 +94,12 @@ def test_only_channels_in_reach_are_read_where_those_of_spikes_are_known(known):
     assert found.coefficients.shape == whole.coefficients.shape
     np.testing.assert_allclose(np.abs(found.coefficients), np.abs(whole.coefficients), atol=1e-3)
     np.testing.assert_allclose(found.norms(), whole.norms(), rtol=1e-5)
+
+
+def test_some_units_differ_from_one_as_they_do_among_all():
+    rng = np.random.default_rng(0)
+    array = rng.normal(size=(6, 2, 60, 4))
+    array[0, :, :, 2:] = 0.0  # the one is seen on two channels only
+    templates, some = split_half(array), np.array([5, 1, 2])
+    for ours, of_all in zip(differences(templates, 0, some), differences(templates, 0), strict=True):
+        assert ours == pytest.approx(of_all[some])

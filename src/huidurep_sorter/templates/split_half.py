@@ -194,18 +194,20 @@ def channels_in_reach(traces):
     return channels_within(traces.recording, RULES.max_distance_um)
 
 
-def differences(templates, index):
-    """Measure how much each unit's template differs from that of one unit, and at which lag.
+def differences(templates, index, others=slice(None)):
+    """Measure how much the templates of some units, all by default, differ from that of one, and at which lag.
 
     Returns
     -------
-    difference : (n_units,) float
+    difference : (n_others,) float
         Over the norm of the larger of the two.
-    lag : (n_units,) int64
+    lag : (n_others,) int64
         Samples by which the spikes of each would have to be moved to fit those of `index`.
     """
-    mean, energy = templates.coefficients.mean(axis=1), energies(templates.coefficients)
-    return compare(templates, mean, energy, mean[index], energy[index])
+    own, theirs = templates.coefficients[index], templates.coefficients[others]
+    seen = np.flatnonzero(own.any(axis=(0, 1)))  # on no other channel do they have anything in common
+    means, mean = theirs[..., seen].mean(axis=1), own[..., seen].mean(axis=0)
+    return compare(templates, means, energies(theirs), mean, energies(own))
 
 
 def compare(templates, means, energy, mean, energy_of_mean):

@@ -44,14 +44,15 @@ def find_mergeable(traces, units, templates, rules=RULES):
     n, trains, near = len(templates.counts), units.trains(), are_near(traces, templates)
     mergeable = np.zeros((n, n), dtype=bool)
     for a in range(n):
-        difference, _ = differences(templates, a)
-        for b in np.flatnonzero(near[a] & (difference < rules.max_difference)):
-            if b <= a:
+        others = a + 1 + np.flatnonzero(near[a, a + 1 :])
+        difference, _ = differences(templates, a, others)
+        for b, differs in zip(others, difference, strict=True):
+            if not differs < rules.max_difference:
                 continue
             ratio, expected = pair_ratio(trains[a], trains[b], traces.sampling_frequency, traces.n_samples_with_signal)
             counts = templates.counts[[a, b]]
             mergeable[a, b] = mergeable[b, a] = is_one_neuron(
-                difference[b], ratio, expected, counts.min(), counts.max(), rules
+                differs, ratio, expected, counts.min(), counts.max(), rules
             )
     return mergeable
 

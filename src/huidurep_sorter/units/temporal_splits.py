@@ -125,11 +125,11 @@ def find_candidates(traces, trains, templates, overlap, rules=RULES):
     """
     near, candidates = are_near(traces, templates), []
     for a in range(len(trains)):
-        difference, lag = differences(templates, a)
-        alike = near[a] & (difference < rules.max_difference) & (overlap[a] < rules.max_overlap)
-        for b in np.flatnonzero(alike[:a]):
-            if share_refractory_period(traces, trains[a], trains[b], rules):
-                candidates.append((difference[b], a, b, lag[b]))
+        others = np.flatnonzero(near[a, :a] & (overlap[a, :a] < rules.max_overlap))
+        difference, lag = differences(templates, a, others)
+        for k in np.flatnonzero(difference < rules.max_difference):
+            if share_refractory_period(traces, trains[a], trains[others[k]], rules):
+                candidates.append((difference[k], a, others[k], lag[k]))
     return candidates
 
 
