@@ -114,7 +114,7 @@ def test_what_is_kept_of_a_long_recording_changes_no_spike(monkeypatch, tmp_path
         parameters = SortingParameters(features="svd", max_cache_gb=max_cache_gb)
         part = sort_recording(recording, parameters, folder=tmp_path)
         np.testing.assert_array_equal(part.to_spike_vector(), whole.to_spike_vector())
-        assert f"{n_seconds} s that are learned from are kept" in caplog.text
+        assert f"{n_seconds} of the stretches that are learned from are kept" in caplog.text
         assert not (tmp_path / "cache_preprocessing").exists()
 
 

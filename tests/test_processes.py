@@ -85,7 +85,7 @@ def one_unit_sorting(recording, parameters, folder=None, verbose=False, job_kwar
 
 @linux
 @pytest.mark.parametrize("mode", ["memory", "folder"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=str)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL], ids=str)
 def test_what_is_interrupted_leaves_no_worker_no_memory_and_no_cache(tetrode, tmp_path, monkeypatch, number, mode):
     with a_run_in_the_middle(tetrode[0], tmp_path, mode) as (run, workers):
         cache = tmp_path / "out" / "sorter_output" / "cache_preprocessing"

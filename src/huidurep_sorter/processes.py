@@ -27,12 +27,15 @@ _guard = threading.Lock()
 _sorting = {}  # thread that sorts -> id of its process, signals that it handles
 
 
+ENDS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # asked to, and the terminal closed
+
+
 class FolderInUse(RuntimeError):
     """Raised where another run sorts into a folder; the message is for the user."""
 
 
 class Terminated(BaseException):
-    """Raised in the middle of a sorting by SIGTERM, so that what is temporary is removed."""
+    """Raised in the middle of a sorting by a signal of `ENDS`, so that what is temporary is removed."""
 
 
 def claim(folder):
@@ -103,16 +106,16 @@ def in_use(folder, owner):
 
 @contextmanager
 def ends_cleanly():
-    """Let worker processes end with this one, and SIGTERM remove what is temporary before it ends the process.
+    """Let worker processes end with this one, and signals of `ENDS` remove what is temporary before they end it.
 
-    A process that gets SIGTERM ends without any `finally`. So within this context it raises `Terminated` in the main
-    thread; at the end the process gets SIGTERM again, and ends by it as it would have. Ctrl-C doesn't wait for what the
+    A process that gets one ends without any `finally`. So within this context it raises `Terminated` in the main
+    thread; at the end the process gets it again, and ends by it as it would have. Ctrl-C doesn't wait for what the
     workers have begun. Both are left as they are in a worker of somebody else, who may wait for it, and where the user
     handles the signal.
     """
     thread, theirs, received = threading.get_ident(), set(multiprocessing.active_children()), []
     is_main = threading.current_thread() is threading.main_thread() and multiprocessing.parent_process() is None
-    usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    usual = dict.fromkeys(ENDS, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
     usual = {number: handler for number, handler in usual.items() if is_main and signal.getsignal(number) == handler}
 
     def end(number, frame):
@@ -120,7 +123,7 @@ def ends_cleanly():
         received.append(number)
         for worker in set(multiprocessing.active_children()) - theirs:
             worker.kill()
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated("SIGTERM")
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(signal.Signals(number).name)
 
     _sorting[thread] = os.getpid(), list(usual)
     for number in usual:
@@ -131,8 +134,8 @@ def ends_cleanly():
         for number, handler in usual.items():
             signal.signal(number, handler)
         _sorting.pop(thread, None)
-        if signal.SIGTERM in received:
-            os.kill(os.getpid(), signal.SIGTERM)
+        for number in set(received) - {signal.SIGINT}:
+            os.kill(os.getpid(), number)
 
 
 def after_fork():

@@ -302,18 +302,14 @@ def keep_learned(traces, parameters, folder):
     traces : Traces
         With the same traces.
     """
-    recording, runs = traces.recording, learned_runs(traces.recording)
-    gb_of_each = 4 * np.diff(runs).max() * recording.get_num_channels() / 1e9
-    n_kept = min(int(parameters.max_cache_gb / gb_of_each), len(runs))
-    if folder is None or not is_too_long_to_keep(recording, parameters) or n_kept == 0:
+    recording, most_bytes = traces.recording, 1e9 * parameters.max_cache_gb
+    if folder is None or not is_too_long_to_keep(recording, parameters):
         yield traces
         return
-    runs = runs[np.linspace(0, len(runs) - 1, n_kept).astype("int64")]
+    folder, runs = folder / "cache_preprocessing", learned_runs(recording)
     with ExitStack() as stack:
         with stage("keep"):
-            logger.info("%d s that are learned from are kept: %.1f GB", n_kept, n_kept * gb_of_each)
-            folder = folder / "cache_preprocessing"
-            kept = stack.enter_context(keep_stretches(recording, runs, folder, traces.job_kwargs))
+            kept = stack.enter_context(keep_stretches(recording, runs, most_bytes, folder, traces.job_kwargs))
         yield replace(traces, recording=kept)
 
 

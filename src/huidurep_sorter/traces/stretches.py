@@ -1,5 +1,6 @@
 """The stretches of a long recording that are learned from: computed once and kept in a file, not by each stage anew."""
 
+import errno
 import logging
 import os
 import shutil
@@ -25,7 +26,7 @@ LIMITS = StretchLimits()
 
 
 @contextmanager
-def keep_stretches(recording, runs, folder, job_kwargs):
+def keep_stretches(recording, runs, most_bytes, folder, job_kwargs):
     """Compute stretches of a recording once, and keep them in a file while in use; however it ends, nothing stays.
 
     Parameters
@@ -34,6 +35,8 @@ def keep_stretches(recording, runs, folder, job_kwargs):
         Of one segment, float32, computed when it is read.
     runs : (n_runs, 2) int64
         First sample, last sample + 1 of each stretch, in order.
+    most_bytes : float
+        Of the file; where not all stretches fit, it has some of them, spread over the recording.
     folder : Path
         Is made, and removed at the end.
     job_kwargs : dict
@@ -41,35 +44,44 @@ def keep_stretches(recording, runs, folder, job_kwargs):
     Yields
     ------
     recording : BaseRecording
-        With the same traces; the same recording where the file finds no room.
+        With the same traces; the same recording where nothing can be kept.
     """
     runs = np.clip(runs + [-LIMITS.margin_samples, LIMITS.margin_samples], 0, recording.get_num_samples(0))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "stretches.raw"
+    n_kept = min(int(most_bytes / (4 * np.diff(runs).max() * recording.get_num_channels())), len(runs))
+    runs, path = runs[np.linspace(0, len(runs) - 1, n_kept).astype("int64")], folder / "stretches.raw"
     try:
-        if not reserve(path, 4 * int(np.diff(runs).sum()) * recording.get_num_channels()):
-            logger.warning("%s has no room for what is learned from: each stage computes it anew", folder)
-            yield recording
-            return
-        kept = KeptStretchesRecording(recording, str(path), runs)
-        slices = [(0, int(start), int(stop)) for start, stop in runs]
-        args = (recording, str(path), runs)
-        TimeSeriesChunkExecutor(recording, write_stretch, open_file, args, job_name="keep", **job_kwargs).run(slices)
-        yield kept
+        are_kept = n_kept > 0 and write_stretches(recording, runs, path, job_kwargs)
+        yield KeptStretchesRecording(recording, str(path), runs) if are_kept else recording
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def reserve(path, n_bytes):
-    """Make a file of some size, and say whether there is room for it."""
-    with open(path, "wb") as file:
-        try:
-            if shutil.disk_usage(path.parent).free <= n_bytes:
-                return False
-            os.truncate(file.fileno(), n_bytes)
-        except OSError:
-            return False
+def write_stretches(recording, runs, path, job_kwargs):
+    """Compute stretches and write them to a file, and say whether there was room for it."""
+    n_bytes = 4 * int(np.diff(runs).sum()) * recording.get_num_channels()
+    slices = [(0, int(start), int(stop)) for start, stop in runs]
+    args = (recording, str(path), runs)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        reserve(path, n_bytes)
+        TimeSeriesChunkExecutor(recording, write_stretch, open_file, args, job_name="keep", **job_kwargs).run(slices)
+    except OSError as error:
+        reason = error.strerror or error
+        logger.warning("%s can't keep %.3g GB (%s): each stage computes what it reads", path, n_bytes / 1e9, reason)
+        return False
+    logger.info("%d of the stretches that are learned from are kept: %.3g GB", len(runs), n_bytes / 1e9)
     return True
+
+
+def reserve(path, n_bytes):
+    """Make a file of some size, all of whose room is taken at once: where it isn't there, that is an error now."""
+    with open(path, "wb") as file:
+        if shutil.disk_usage(path.parent).free <= n_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+        else:
+            file.truncate(n_bytes)
 
 
 def open_file(recording, path, runs):
