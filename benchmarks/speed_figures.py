@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from huidurep_sorter.benchmark.sorters.figures import new_figure, wrapped
 from speed_report import SIZES
@@ -30,12 +30,18 @@ def draw_cpu_seconds(runs):
         for (name, n_units), here in runs[runs["n_channels"] == n].groupby(["series", "n_true_units"]):
             here, colour = here.sort_values("duration_s"), f"C{series.index(name) % 10}"
             style = dict(color=colour, marker=MARKERS[units.index(n_units) % len(MARKERS)], ms=5)
-            axis.plot(here["duration_s"], here["cpu_seconds"], label=f"{wrapped(name)}, {n_units} units", **style)
+            axis.plot(
+                here["duration_s"],
+                here["cpu_seconds"],
+                label=f"{wrapped(name)}, {n_units:g} unit{'s' * (n_units > 1)}",
+                **style,
+            )
         axis.set(xscale="log", yscale="log", xlabel="duration of the recording (s)", title=f"{n} channels")
         axis.set_xticks(durations, [f"{duration:g}" for duration in durations])
         axis.set_xticks([], minor=True)
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))  # labels only within few decades
+        axis.yaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("CPU seconds")
     shown = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(shown.values(), shown, frameon=False, loc="outside right upper")
