@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 from spikeinterface.preprocessing.preprocessing_tools import get_kriging_kernel_distance
+from threadpoolctl import threadpool_limits
 
 from huidurep_sorter.traces.whitening import cut_into_blocks, multiply_blocks
 
@@ -54,7 +55,8 @@ class MotionCorrectedSegment(BasePreprocessorSegment):
         self.locations_um, self.motion, self.index = locations_um, motion, index
         self.order = np.argsort(locations_um[:, 1], kind="stable")
         covariance = get_kriging_kernel_distance(locations_um, locations_um, RULES.sigma_um, RULES.power)
-        self.inverse = np.linalg.inv(covariance + RULES.jitter * np.eye(len(covariance)))
+        with threadpool_limits(limits=1):  # its last digits depend on the number of threads
+            self.inverse = np.linalg.inv(covariance + RULES.jitter * np.eye(len(covariance)))
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """Read all channels and interpolate them, (n_samples, n_channels) float32."""
