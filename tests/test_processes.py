@@ -56,7 +56,8 @@ def a_run_in_the_middle(recording, folder, mode="auto"):
     """A process that sorts into folder/out, with two workers that are at it; and those workers' ids."""
     (folder / "waits.py").write_text(WAITS)
     args = [sys.executable, folder / "waits.py", recording._kwargs["folder_path"], folder, mode]
-    with subprocess.Popen(args, start_new_session=True, stderr=subprocess.PIPE, text=True) as run:
+    heard = dict(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # also where we run under nohup
+    with subprocess.Popen(args, start_new_session=True, stderr=subprocess.PIPE, text=True, **heard) as run:
         try:
             until(lambda: len(list(folder.glob("worker-*"))) == 2 or run.poll() is not None, 120)
             assert run.poll() is None, run.stderr.read()
