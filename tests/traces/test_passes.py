@@ -4,7 +4,7 @@ import numpy as np
 from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.traces import artefacts, passes, silence
-from huidurep_sorter.traces.passes import PassLimits, map_pieces
+from huidurep_sorter.traces.passes import PassLimits, map_pieces, pieces_of
 
 TWO = dict(n_jobs=2, pool_engine="process", progress_bar=False, chunk_duration="1s")
 
@@ -24,7 +24,9 @@ def test_pieces_come_in_order_and_end_with_their_segment(monkeypatch):
     monkeypatch.setattr(passes, "LIMITS", PassLimits(min_channel_seconds=0.0))
     pieces = [(0, 0, 1000), (0, 1000, 2000), (0, 2000, 2500), (1, 0, 800)]
     for job_kwargs in (None, TWO):
-        assert map_pieces(recording_of(2500, 800), where, 1000, job_kwargs) == pieces
+        assert (
+            map_pieces(recording_of(2500, 800), where, pieces_of(recording_of(2500, 800), 1000), job_kwargs) == pieces
+        )
 
 
 def test_no_worker_is_started_for_a_short_recording(monkeypatch):
@@ -32,7 +34,7 @@ def test_no_worker_is_started_for_a_short_recording(monkeypatch):
     monkeypatch.setattr(passes, "TimeSeriesChunkExecutor", lambda *_, n_jobs, **__: asked.append(n_jobs) or _Nothing())
     for seconds in (1, 6000):
         recording = NumpyRecording([np.zeros((seconds, 4), dtype="float32")], 1.0)
-        map_pieces(recording, where, 1000, TWO)
+        map_pieces(recording, where, pieces_of(recording, 1000), TWO)
     assert asked == [1, 2]
 
 

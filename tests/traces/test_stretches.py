@@ -5,7 +5,8 @@ import pytest
 from spikeinterface.core import NumpyRecording, load
 from spikeinterface.preprocessing import scale
 
-from huidurep_sorter.traces import stretches
+from huidurep_sorter.traces import passes, stretches
+from huidurep_sorter.traces.passes import PassLimits
 from huidurep_sorter.traces.stretches import keep_stretches
 
 RUNS = np.array([[0, 1000], [5000, 6000], [9500, 10_000]])
@@ -13,6 +14,11 @@ ONE, TWO = (
     dict(n_jobs=1, progress_bar=False),
     dict(n_jobs=2, progress_bar=False, pool_engine="process", chunk_duration="1s"),
 )
+
+
+@pytest.fixture(autouse=True)
+def workers_for_short_recordings(monkeypatch):
+    monkeypatch.setattr(passes, "LIMITS", PassLimits(min_channel_seconds=0.0))
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def test_nothing_stays_after_an_error(recording, tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
-def no_room(*_):
+def no_room(*_, **__):
     raise OSError(28, "No space left on device")
 
 

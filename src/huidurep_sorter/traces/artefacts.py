@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from huidurep_sorter.traces.passes import map_pieces
+from huidurep_sorter.traces.passes import map_pieces, pieces_of
 from huidurep_sorter.traces.periods import (
     as_periods,
     as_runs,
@@ -217,7 +217,7 @@ def measure_levels(recording, noise_levels, small, job_kwargs=None):
     n_per_bin = bin_samples(recording.sampling_frequency)
     size = max(VALUES_PER_CHUNK // (n_per_bin * len(noise_levels)), 1) * n_per_bin
     measure = partial(read_levels, noise_levels=noise_levels, n_per_bin=n_per_bin, small=small)
-    return np.concatenate(map_pieces(recording, measure, size, job_kwargs, name="find artefacts"))
+    return np.concatenate(map_pieces(recording, measure, pieces_of(recording, size), job_kwargs, name="find artefacts"))
 
 
 def read_levels(recording, segment_index, start, stop, noise_levels, n_per_bin, small):

@@ -17,8 +17,17 @@ class PassLimits:
 LIMITS = PassLimits()
 
 
-def map_pieces(recording, function, size, job_kwargs=None, name="read"):
-    """Call a function on all pieces of a recording, in order.
+def pieces_of(recording, size):
+    """Cut a recording into pieces of so many samples, as (segment, first sample, last sample + 1); ends are shorter."""
+    return [
+        (segment, start, min(start + size, recording.get_num_samples(segment)))
+        for segment in range(recording.get_num_segments())
+        for start in range(0, recording.get_num_samples(segment), size)
+    ]
+
+
+def map_pieces(recording, function, pieces, job_kwargs=None, name="read"):
+    """Call a function on pieces of a recording, in order.
 
     Parameters
     ----------
@@ -26,8 +35,8 @@ def map_pieces(recording, function, size, job_kwargs=None, name="read"):
     function : callable
         Gets the recording, the index of a segment, and the first sample and the last sample + 1 of a piece. Workers
         get it by pickle.
-    size : int
-        Samples of a piece; the last one of a segment may be shorter.
+    pieces : list of (int, int, int)
+        As from `pieces_of`.
     job_kwargs : dict, optional
         SpikeInterface's; a short recording is read in this process whatever they say.
     name : str, default: "read"
@@ -37,15 +46,10 @@ def map_pieces(recording, function, size, job_kwargs=None, name="read"):
     -------
     results : list
     """
-    n_of_segments = [recording.get_num_samples(segment) for segment in range(recording.get_num_segments())]
-    channel_seconds = sum(n_of_segments) / recording.sampling_frequency * recording.get_num_channels()
+    channel_seconds = recording.get_total_samples() / recording.sampling_frequency * recording.get_num_channels()
     if job_kwargs is None or channel_seconds < LIMITS.min_channel_seconds:
         job_kwargs = ONE_PROCESS
-    pieces = [
-        (segment, start, min(start + size, n_samples))
-        for segment, n_samples in enumerate(n_of_segments)
-        for start in range(0, n_samples, size)
-    ]
+    size = max(stop - start for _, start, stop in pieces)
     job_kwargs = job_kwargs | dict(chunk_size=size, chunk_duration=None, handle_returns=True, job_name=name)
     return TimeSeriesChunkExecutor(recording, call, hand_over, (recording, function), **job_kwargs).run(pieces)
 

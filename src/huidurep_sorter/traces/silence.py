@@ -7,7 +7,7 @@ import numpy as np
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from huidurep_sorter.runtime import NothingFound
-from huidurep_sorter.traces.passes import map_pieces
+from huidurep_sorter.traces.passes import map_pieces, pieces_of
 from huidurep_sorter.traces.periods import (
     as_periods,
     as_runs,
@@ -55,7 +55,9 @@ def find_silent_periods(recording, job_kwargs=None):
         If hardly anything else is left.
     """
     size = max(VALUES_PER_CHUNK // recording.get_num_channels(), 2)
-    found = map_pieces(recording, find_constant_and_missing, size, job_kwargs, name="find silence")
+    found = map_pieces(
+        recording, find_constant_and_missing, pieces_of(recording, size), job_kwargs, name="find silence"
+    )
     pieces = [[runs for segment, *runs in found if segment == k] for k in range(recording.get_num_segments())]
     periods = as_periods([as_silent_runs(recording, k, pieces[k]) for k in range(len(pieces))])
     silent_s = count_samples_of(periods) / recording.sampling_frequency

@@ -6,11 +6,13 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from spikeinterface.core.job_tools import TimeSeriesChunkExecutor
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
+
+from huidurep_sorter.traces.passes import map_pieces
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +61,11 @@ def keep_stretches(recording, runs, most_bytes, folder, job_kwargs):
 def write_stretches(recording, runs, path, job_kwargs):
     """Compute stretches and write them to a file, and say whether there was room for it."""
     n_bytes = 4 * int(np.diff(runs).sum()) * recording.get_num_channels()
-    slices = [(0, int(start), int(stop)) for start, stop in runs]
-    args = (recording, str(path), runs)
+    pieces = [(0, int(start), int(stop)) for start, stop in runs]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         reserve(path, n_bytes)
-        TimeSeriesChunkExecutor(recording, write_stretch, open_file, args, job_name="keep", **job_kwargs).run(slices)
+        map_pieces(recording, partial(write_stretch, path=path, runs=runs), pieces, job_kwargs, name="keep")
     except OSError as error:
         reason = error.strerror or error
         logger.warning("%s can't keep %.3g GB (%s): each stage computes what it reads", path, n_bytes / 1e9, reason)
@@ -84,16 +85,11 @@ def reserve(path, n_bytes):
             file.truncate(n_bytes)
 
 
-def open_file(recording, path, runs):
-    """Hand to a worker what it writes, and where."""
-    return dict(recording=recording, path=path, runs=runs)
-
-
-def write_stretch(segment_index, start_frame, end_frame, worker):
-    """Compute a stretch in a worker, and write it to its place in the file."""
-    traces = worker["recording"].get_traces(start_frame=start_frame, end_frame=end_frame).astype("float32", copy=False)
-    place = first_samples(worker["runs"])[np.searchsorted(worker["runs"][:, 0], start_frame)]
-    with open(worker["path"], "r+b") as file:
+def write_stretch(recording, segment_index, start_frame, end_frame, path, runs):
+    """Compute a stretch, and write it to its place in the file."""
+    traces = recording.get_traces(start_frame=start_frame, end_frame=end_frame).astype("float32", copy=False)
+    place = first_samples(runs)[np.searchsorted(runs[:, 0], start_frame)]
+    with open(path, "r+b") as file:
         file.seek(4 * int(place) * traces.shape[1])
         np.ascontiguousarray(traces).tofile(file)
 
