@@ -6,7 +6,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from huidurep_sorter.traces.snippets import Window
 from huidurep_sorter.training.footprints import mix, project, read_footprints, slow, turn
-from huidurep_sorter.training.simulation import SimulationConfig, make_noise, simulate
+from huidurep_sorter.training.simulation import N_FORMS, SimulationConfig, draw_neighbours, make_noise, simulate
 from huidurep_sorter.training.spike_sets import MARGIN, SpikeSet, spikes_of_recording, spikes_of_simulation
 
 SMALL = SimulationConfig(n_recordings=1, duration_s=6.0, n_channels=16, drift_probability=1.0)
@@ -123,3 +123,44 @@ def test_the_detected_spikes_are_the_same_each_time_and_nothing_is_said(tetrode,
     np.testing.assert_array_equal(first.snippets, again.snippets)
     np.testing.assert_array_equal(first.noise, again.noise)
     assert capfd.readouterr().err == ""
+
+
+def test_bursts_are_smaller_and_slower_one_by_one(footprint_file):
+    bursting = replace(SMALL, bursts=1.0, drift_probability=0.0, duration_s=20.0)
+    found = simulate(read_footprints(footprint_file), bursting, seed=3)
+    n_steps = found.templates.shape[1] // N_FORMS
+    form = found.spikes["step"] // n_steps
+    assert set(form) == set(range(N_FORMS))
+    for unit in range(len(found.templates)):
+        own = found.spikes["unit_index"] == unit
+        gap_s = np.diff(found.spikes["sample_index"][own], prepend=-(10**6)) / 30000
+        assert gap_s.min() >= 0.0024
+        assert form[own][gap_s > 0.3].max(initial=0) == 0  # a lone spike is as it was
+        assert form[own][gap_s < 0.02].mean() > 0.5
+    sizes = -found.templates[:, ::n_steps].min(axis=(2, 3))
+    assert (sizes[:, -1] < sizes[:, 0]).mean() > 0.7
+
+
+def test_neighbours_are_near_and_alike(footprint_file):
+    config = SimulationConfig(neighbours=1.0)
+    rng = np.random.default_rng(0)
+    soma = rng.uniform(0, 1000, (20, 2))
+    like = draw_neighbours(soma, config, rng)
+    away = np.linalg.norm(soma[1:] - soma[like[1:]], axis=1)
+    assert like[0] == -1 and (like[1:] < np.arange(1, 20)).all()
+    assert (away >= 5).all() and (away <= 20).all()
+
+
+def test_small_probes_positive_spikes_and_artefacts(footprint_file):
+    footprints = read_footprints(footprint_file)
+    plain = replace(SMALL, few_channels=1.0, drift_probability=0.0, background_per_unit=0.0)
+    sizes = {simulate(footprints, plain, seed).recording.get_num_channels() for seed in range(8)}
+    assert sizes <= {1, 2, 4, 8, 16} and len(sizes) > 2
+    turned = simulate(footprints, replace(plain, positive=1.0), 0).templates
+    assert (turned.max(axis=(1, 2, 3)) > -turned.min(axis=(1, 2, 3))).all()
+    quiet, loud = (
+        simulate(footprints, replace(plain, artefacts_per_minute=rate), 0).recording.get_traces()
+        for rate in (0.0, 60.0)
+    )
+    added = np.abs(loud - quiet).max(axis=1)
+    assert added.max() > 2 * plain.noise_uv and 0.02 < (added > 0).mean() < 0.5

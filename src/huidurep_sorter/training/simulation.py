@@ -27,6 +27,9 @@ N_TETRODES = 7  # in a recording of tetrodes
 TETRODE_PITCH_UM = 300.0  # um between tetrodes, so far that no unit is seen on two
 UNITS_PER_TETRODE = 6
 TETRODE_SPREAD_UM = 15.0  # um, standard deviation of the distance of a unit from a contact of a tetrode
+FEW_CHANNELS = (1, 2, 4, 8, 16)  # contacts of a small probe; four are a tetrode, the others one or two columns
+UNITS_PER_CONTACT = (0.8, 2.0)  # of a small probe, and two more: more than larger ones have, as close to them
+NEIGHBOUR_UM = (5.0, 20.0)  # um from a unit to its neighbour of like shape
 EDGE_UM = 8.0  # um beyond the outer contacts where units may lie
 N_STEPS_PER_S = 10  # times a second at which the probe's displacement may change
 REFRACTORY_S = 0.0025  # s
@@ -37,6 +40,17 @@ AMPLITUDE_LIMITS = (0.4, 1.5)  # of a spike's amplitude over its unit's mean
 BURST_PROBABILITY = 0.3  # that a unit's spikes are smaller after a short interval
 BURST_LOSS = (0.15, 0.4)  # share of the amplitude that a spike loses after an interval of zero
 BURST_S = 0.012  # s over which that recovers to 1/e
+N_FORMS = 4  # of a spike that changes in bursts, from that of a lone spike to the last of a long burst
+BURST_NEXT = (0.2, 0.65)  # probability that another spike follows in a burst
+BURST_INTERVAL_S = (0.0025, 0.02)  # s between the spikes of a burst, uniform in the logarithm
+BURST_FATIGUE = (0.3, 0.8)  # of the whole change, that each spike of a burst adds
+BURST_RECOVERY_S = (0.01, 0.04)  # s over which the change recovers to 1/e
+BURST_SIZE = (0.4, 0.9)  # of a spike that has changed as much as it can, over a lone one
+BURST_SLOWING = (1.1, 1.7)  # of its course after the trough
+BURST_GRADIENT = 0.5  # standard deviation of what its size changes by along 50 um of the cell, each way
+ARTEFACT_MS = (5.0, 60.0)  # ms that an artefact lasts
+ARTEFACT_SIZE = (3.0, 12.0)  # times the noise, in the band of spikes, on all channels in part alike
+SPIKE_DTYPE = [("sample_index", "int64"), ("unit_index", "int64"), ("step", "int64"), ("amplitude", "float32")]
 NOISE_BAND_HZ = (300.0, 6000.0)  # in which the noise has the wanted size; the usual band of spikes
 
 
@@ -57,6 +71,11 @@ class SimulationConfig:
     mix_probability: float = 0.0  # that a neuron lies between two footprints
     turn_rad: float = 0.0  # standard deviation of the angle by which footprints are turned
     slowing: float = 0.0  # standard deviation of the logarithm by which the course after the trough is slowed
+    few_channels: float = 0.0  # probability that the probe has 1 to 16 contacts
+    neighbours: float = 0.0  # probability that a unit lies 5 to 20 um from another, and is of like shape
+    bursts: float = 0.0  # probability that a unit fires in bursts, in which its spikes change size and shape
+    positive: float = 0.0  # probability that a unit's spikes are turned over, as those of axons
+    artefacts_per_minute: float = 0.0  # on all channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +86,20 @@ class SimulatedRecording:
     ----------
     recording : NumpyRecording
     spikes : structured array
-        `sample_index`, `unit_index`, `step` (of the drift), `amplitude`.
+        `sample_index`, `unit_index`, `step` (of the drift; where spikes change in bursts, of each form in turn),
+        `amplitude`.
     templates : (n_units, n_steps, n_samples, n_channels) float32
         In the recording's unit, without sub-sample delay.
     n_before : int
+    background : structured array
+        Like `spikes`, of the background units; `unit_index` goes on.
     """
 
     recording: object
     spikes: np.ndarray
     templates: np.ndarray
     n_before: int
+    background: np.ndarray
 
 
 def random_probe(rng, n_channels):
@@ -120,39 +143,147 @@ def simulate(footprints, config: SimulationConfig, seed, sampling_frequency=3000
         In Hz.
     """
     rng = np.random.default_rng(seed)
-    probes, kind = random_probe(rng, config.n_channels)
+    probes, kind = _draw_probe(config, rng)
     contacts = np.vstack([p.contact_positions for p in probes.probes])
     n_samples = int(config.duration_s * sampling_frequency)
     traces = make_noise(n_samples, contacts, config.noise_uv, sampling_frequency, rng)
     steps_um, step_of_time = _drift(config, rng)
 
     soma = _place_units(contacts, kind, config, rng)
+    like = draw_neighbours(soma, config, rng)
     n_units = len(soma)
     soma, snr, rates = _add_background(soma, config, rng)
     n_before, _ = template_samples(sampling_frequency)
-    spikes, bank = [], []
+    spikes, bank, drawn = [], [], []
     for unit in range(len(soma)):
-        footprint = vary(_draw_footprint(footprints, config, rng), rng)
-        templates, near = _templates(footprint, contacts - soma[unit], steps_um, sampling_frequency)
+        of_like = drawn[like[unit]] if unit < n_units and like[unit] >= 0 else None
+        drawn.append(of_like or _draw_footprint(footprints, config, rng))
+        templates, near = _templates(vary(drawn[unit], rng), contacts - soma[unit], steps_um, sampling_frequency)
         trough = -templates.min(axis=(1, 3)).min(axis=1).mean()
         templates *= snr[unit] * config.noise_uv / max(trough, 1e-6)  # 1e-6: against a division by zero
         own = _fire(unit, rates[unit], config.duration_s, sampling_frequency, step_of_time, rng)
+        if config.bursts or config.positive:
+            own, templates = _change(own, templates, contacts[near] - soma[unit], sampling_frequency, config, rng)
         quarter = rng.integers(N_DELAYS, size=own.size)
         _inject(traces, own, quarter, templates, near, n_before)
+        spikes.append(own)
         if unit < n_units:
-            spikes.append(own)
             dense = np.zeros((*templates.shape[:2], len(contacts)), dtype="float32")
             dense[:, :, near] = templates[..., 0]
             bank.append(dense)
+    if config.artefacts_per_minute:
+        _add_artefacts(traces, config, sampling_frequency, rng)
     recording = NumpyRecording([traces], sampling_frequency)
     recording.set_probegroup(probes, group_mode="by_probe")
-    spikes = np.concatenate(spikes)
     return SimulatedRecording(
         recording=recording,
-        spikes=spikes[np.argsort(spikes["sample_index"], kind="stable")],
+        spikes=_in_order(spikes[:n_units]),
         templates=np.stack(bank),
         n_before=n_before,
+        background=_in_order(spikes[n_units:]),
     )
+
+
+def _in_order(spikes):
+    """Put the spikes of units one after another in time."""
+    spikes = np.concatenate([np.zeros(0, SPIKE_DTYPE), *spikes])
+    return spikes[np.argsort(spikes["sample_index"], kind="stable")]
+
+
+def _draw_probe(config, rng):
+    """Draw a probe, as `random_probe` does, or a small one."""
+    if not (config.few_channels and rng.random() < config.few_channels):
+        return random_probe(rng, config.n_channels)
+    n, pitch = rng.choice(FEW_CHANNELS), rng.uniform(15, 30)
+    if n == 4:
+        return _tetrodes(rng, 1), "few"
+    columns = 2 if n >= 8 and rng.random() < 0.7 else 1
+    probe = generate_multi_columns_probe(columns, [int(n) // columns] * columns, xpitch=pitch, ypitch=pitch)
+    return _group([probe]), "few"
+
+
+def draw_neighbours(soma, config, rng):
+    """Move some units close to an earlier one, in place; say which each is like, (n_units,) int64, -1 for none."""
+    like = np.full(len(soma), -1)
+    if not config.neighbours:
+        return like
+    for unit in range(1, len(soma)):
+        if rng.random() < config.neighbours:
+            like[unit], angle = rng.integers(unit), rng.uniform(0, 2 * np.pi)
+            soma[unit] = soma[like[unit]] + rng.uniform(*NEIGHBOUR_UM) * np.array([np.cos(angle), np.sin(angle)])
+    return like
+
+
+def _change(spikes, templates, points, sampling_frequency, config, rng):
+    """Make a unit fire in bursts in which its spikes change, and turn its spikes over, each with its probability.
+
+    Returns
+    -------
+    spikes : structured array
+    templates : (n_steps * N_FORMS, n_samples, n_near, N_DELAYS)
+    """
+    if rng.random() < config.positive:
+        templates = -templates
+    forms = np.concatenate([templates] * N_FORMS)
+    if rng.random() < config.bursts and len(spikes):
+        n_before, n_steps = template_samples(sampling_frequency)[0], len(templates)
+        last = _slow_down(templates, n_before, rng.uniform(*BURST_SLOWING)) * rng.uniform(*BURST_SIZE)
+        along = points @ rng.normal(0, BURST_GRADIENT, 2) / 50.0
+        last = last * np.exp(along - along[np.abs(points).sum(axis=1).argmin()]).clip(0.3, 2.0)[:, None]
+        share = np.linspace(0, 1, N_FORMS)[:, None, None, None, None]
+        forms = ((1 - share) * templates + share * last).reshape(-1, *templates.shape[1:])
+        spikes, change = fire_bursts(spikes, sampling_frequency, rng)
+        spikes["step"] += n_steps * np.round(change * (N_FORMS - 1)).astype("int64")
+    return spikes, forms
+
+
+def _slow_down(templates, n_before, factor):
+    """Slow the course of templates (n_steps, n_samples, ...) after the trough, by a factor."""
+    t = np.arange(templates.shape[1]) - n_before
+    source = (np.where(t > 0, t / factor, t) + n_before).clip(0, len(t) - 1)
+    low = np.minimum(source.astype("int64"), len(t) - 2)
+    part = (source - low)[:, None, None]
+    return (1 - part) * templates[:, low] + part * templates[:, low + 1]
+
+
+def fire_bursts(spikes, sampling_frequency, rng):
+    """Draw from a unit's spikes those that begin a burst, and let others follow them.
+
+    Returns
+    -------
+    spikes : structured array
+    change : (n_spikes,)
+        How much each has changed, 0 to 1.
+    """
+    following, low, high = rng.uniform(*BURST_NEXT), *np.log(BURST_INTERVAL_S)
+    fatigue, recovery_s = rng.uniform(*BURST_FATIGUE), rng.uniform(*BURST_RECOVERY_S)
+    first = spikes[rng.random(len(spikes)) < 1 - following]  # so that the rate stays about the same
+    lengths = rng.geometric(1 - following, len(first))
+    out = np.repeat(first, lengths)
+    is_first = np.concatenate([[True], np.diff(np.repeat(np.arange(len(first)), lengths)) > 0])[: len(out)]
+    gaps = np.where(is_first, 0.0, np.exp(rng.uniform(low, high, len(out))))
+    since = np.cumsum(gaps) - np.repeat(np.cumsum(gaps)[is_first], lengths)
+    out["sample_index"] += np.round(since * sampling_frequency).astype("int64")
+    out = np.sort(out, order="sample_index")
+    far = np.diff(out["sample_index"], prepend=-(10**9)) >= REFRACTORY_S * sampling_frequency
+    far &= out["sample_index"] <= spikes["sample_index"].max()
+    out, change, state = out[far], np.zeros(far.sum()), 0.0
+    for index, gap_s in enumerate(np.diff(out["sample_index"], prepend=0) / sampling_frequency):
+        state = state * np.exp(-gap_s / recovery_s)
+        change[index], state = state, min(state + fatigue, 1.0)
+    return out, change
+
+
+def _add_artefacts(traces, config, sampling_frequency, rng):
+    """Add artefacts to all channels, in place: noise of the band of spikes, larger and in part common."""
+    for _ in range(rng.poisson(config.artefacts_per_minute * config.duration_s / 60)):
+        n = int(rng.uniform(*ARTEFACT_MS) / 1000 * sampling_frequency)
+        start = rng.integers(max(len(traces) - n, 1))
+        window = np.hanning(n)[:, None] * rng.uniform(*ARTEFACT_SIZE) * config.noise_uv
+        common, own = rng.standard_normal((n, 1)), rng.standard_normal((n, traces.shape[1]))
+        rough = 0.8 * common + 0.2 * own
+        smooth = np.apply_along_axis(np.convolve, 0, rough, np.ones(8) / np.sqrt(8), mode="same")
+        traces[start : start + n] += (window * smooth).astype("float32")
 
 
 def _add_background(soma, config, rng):
@@ -228,6 +359,9 @@ def _group(probes):
 
 def _place_units(contacts, kind, config, rng):
     """Draw the positions of the units, (n_units, 2)."""
+    if kind == "few":
+        near = contacts[rng.integers(len(contacts), size=2 + int(rng.uniform(*UNITS_PER_CONTACT) * len(contacts)))]
+        return near + rng.normal(0, TETRODE_SPREAD_UM, near.shape)
     if kind == "tetrodes":
         near = contacts[rng.integers(len(contacts), size=UNITS_PER_TETRODE * len(contacts) // 4)]
         return near + rng.normal(0, TETRODE_SPREAD_UM, near.shape)
@@ -275,8 +409,7 @@ def _fire(unit, rate_hz, duration_s, sampling_frequency, step_of_time, rng):
     mean_s = max(1 / rate_hz - REFRACTORY_S, 1e-3)  # 1 ms: at rates that refractoriness hardly allows
     times = np.cumsum(REFRACTORY_S + rng.gamma(INTERVAL_SHAPE, mean_s / INTERVAL_SHAPE, n))
     times = times[(times > EDGE_S) & (times < duration_s - EDGE_S)]
-    dtype = [("sample_index", "int64"), ("unit_index", "int64"), ("step", "int64"), ("amplitude", "float32")]
-    spikes = np.zeros(times.size, dtype=dtype)
+    spikes = np.zeros(times.size, dtype=SPIKE_DTYPE)
     spikes["sample_index"] = (times * sampling_frequency).astype("int64")
     spikes["unit_index"] = unit
     spikes["step"] = step_of_time[(times * N_STEPS_PER_S).astype(int)]
