@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from spikeinterface.core import load
 
-from huidurep_sorter.benchmark.sorters import suites
+from huidurep_sorter.benchmark.sorters import close_units, probes, suites
 
 
 @pytest.fixture
@@ -51,3 +51,26 @@ def test_unknown_names_are_told(tmp_path):
         suites.make_suite(tmp_path, "slow")
     with pytest.raises(ValueError, match="no recording 'octrode'"):
         suites.make_suite(tmp_path, names=["octrode"])
+
+
+def test_close_units_fire_bursts_of_changing_spikes(monkeypatch, tmp_path):
+    size = dict(duration_s=10.0, n_channels=16, n_units=6, tetrode_units=4, eight_sites_units=5)
+    monkeypatch.setitem(suites.SUITES, "close", size)
+    folders = suites.make_suite(tmp_path, "close", seeds=[1])
+    assert [folder.name for folder in folders] == [f"close_{name}_seed1" for name in suites.CLOSE]
+    recording, sorting = load(folders[0] / "recording"), load(folders[0] / "sorting")
+    assert recording.get_num_channels() == 4 and len(sorting.unit_ids) == 4
+    where = sorting.get_property("gt_unit_locations") if "gt_unit_locations" in sorting.get_property_keys() else None
+    gaps_ms = [np.diff(sorting.get_unit_spike_train(unit)) / 30 for unit in sorting.unit_ids]
+    assert min(gap.min() for gap in gaps_ms) >= 2.4 and any((gap < 20).mean() > 0.15 for gap in gaps_ms)
+    assert where is None or where.shape == (4, 3)
+
+
+def test_a_changing_spike_ends_smaller_and_slower():
+    rng = np.random.default_rng(0)
+    where = np.array([[0.0, 0.0, 15.0]])
+    shapes = {name: np.array([np.mean(limits)]) for name, limits in close_units.default_unit_params_range.items()}
+    forms = close_units.make_forms(probes.tetrode_probe(), where, shapes, 0, rng)
+    assert forms.shape[0] == 1 and forms.shape[3] == close_units.N_FORMS
+    depth = -forms[0].min(axis=(0, 1))
+    assert (np.diff(depth) < 0).all()

@@ -3,15 +3,22 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
-from probeinterface import generate_multi_columns_probe, generate_tetrode
 from spikeinterface.core import generate_ground_truth_recording
 from spikeinterface.generation import generate_drifting_recording
 
-SAMPLING_FREQUENCY = 30000.0
+from huidurep_sorter.benchmark.sorters.close_units import CLOSE
+from huidurep_sorter.benchmark.sorters.probes import (
+    SAMPLING_FREQUENCY,
+    columns_probe,
+    locations,
+    noise_covariance,
+    tetrode_probe,
+)
+
 SUITES = {  # seconds; channels and units of a probe, of the tetrode and of the dense recording
     "quick": dict(duration_s=40.0, n_channels=16, n_units=8, tetrode_units=4, dense_units=16),
     "full": dict(duration_s=180.0, n_channels=64, n_units=30, tetrode_units=6, dense_units=60),
+    "close": dict(duration_s=120.0, n_channels=32, n_units=24, tetrode_units=7, eight_sites_units=14),
 }
 
 
@@ -22,11 +29,12 @@ def make_suite(folder, suite="quick", seeds=(0,), names=None):
     ----------
     folder : str or Path
         Gets `SUITE_NAME_seedS/recording` and `.../sorting`. A folder is there only once it is complete.
-    suite : "quick" | "full", default: "quick"
+    suite : "quick" | "full" | "close", default: "quick"
+        "close" has recordings of its own: neighbours of like shape, and bursts in which spikes change.
     seeds : sequence of int, default: (0,)
         Each seed gives other units, spikes and noise.
     names : sequence of str, optional
-        Of the recordings; default: all of `RECORDINGS`.
+        Of the recordings; default: all of the suite.
 
     Returns
     -------
@@ -39,16 +47,17 @@ def make_suite(folder, suite="quick", seeds=(0,), names=None):
     """
     if suite not in SUITES:
         raise ValueError(f"no suite {suite!r}; the suites are {list(SUITES)}")
-    unknown = sorted(set(names or ()) - set(RECORDINGS))
+    recordings = CLOSE if suite == "close" else RECORDINGS
+    unknown = sorted(set(names or ()) - set(recordings))
     if unknown:
-        raise ValueError(f"no recording {unknown[0]!r}; the recordings of a suite are {list(RECORDINGS)}")
+        raise ValueError(f"no recording {unknown[0]!r}; the recordings of {suite} are {list(recordings)}")
     folders = []
     for seed in seeds:
-        for name in names or RECORDINGS:
+        for name in names or recordings:
             folders.append(Path(folder) / f"{suite}_{name}_seed{seed}")
             if not folders[-1].exists():
-                position = list(RECORDINGS).index(name)
-                save_pair(folders[-1], *RECORDINGS[name](SUITES[suite], 1000 * position + seed))
+                position = list(recordings).index(name)
+                save_pair(folders[-1], *recordings[name](SUITES[suite], 1000 * position + seed))
     return folders
 
 
@@ -60,31 +69,6 @@ def save_pair(folder, recording, sorting):
     recording.save(folder=partial / "recording", chunk_duration="5s", **quiet)
     sorting.save(folder=partial / "sorting")
     partial.replace(folder)
-
-
-def columns_probe(n_channels, n_columns, x_um, y_um, shift_um=0.0):
-    """Make a probe of columns, of which every other one is shifted.
-
-    Its wiring is the order of its contacts, because the generators take contacts for channels.
-    """
-    probe = generate_multi_columns_probe(
-        num_columns=n_columns,
-        num_contact_per_column=[n_channels // n_columns] * n_columns,
-        xpitch=x_um,
-        ypitch=y_um,
-        y_shift_per_column=[shift_um * (column % 2) for column in range(n_columns)],
-        contact_shapes="square",
-        contact_shape_params=dict(width=12),
-    )
-    probe.set_device_channel_indices(np.arange(n_channels))
-    return probe
-
-
-def tetrode_probe():
-    """Make a probe of four contacts; the diagonal of their square is 25 um."""
-    probe = generate_tetrode(r=12.5)
-    probe.set_device_channel_indices(np.arange(4))
-    return probe
 
 
 def generate(probe, n_units, duration_s, seed, alpha=(80.0, 400.0), rates_hz=(1.0, 12.0), distance_um=15.0):
@@ -101,18 +85,6 @@ def generate(probe, n_units, duration_s, seed, alpha=(80.0, 400.0), rates_hz=(1.
         generate_templates_kwargs=dict(unit_params=dict(alpha=alpha)),
         seed=seed,
     )
-
-
-def noise_covariance(probe, noise_uv=7.0, decay_um=25.0):
-    """Compute the covariance of noise that near channels share, (n_channels, n_channels)."""
-    positions = probe.contact_positions
-    distance = np.linalg.norm(positions[:, None] - positions[None], axis=2)
-    return noise_uv**2 * np.exp(-distance / decay_um)
-
-
-def locations(distance_um):
-    """Say where units may be, relative to the probe."""
-    return dict(margin_um=10.0, minimum_z=5.0, maximum_z=40.0, minimum_distance=distance_um, distance_strict=False)
 
 
 def tetrode(size, seed):
