@@ -5,7 +5,8 @@ from probeinterface import generate_linear_probe
 from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.spikes.spikes import Spikes
-from huidurep_sorter.templates.split_half import as_split_half
+from huidurep_sorter.templates.groups import Groups
+from huidurep_sorter.templates.split_half import as_split_half, energies
 from huidurep_sorter.traces.traces import Traces
 
 FS = 30000.0
@@ -80,3 +81,20 @@ def waveforms(n_clusters=2, noise=0.0, lag=0, scale=1.0, seed=0):
 def split_half(array, counts=None):
     """Split-half templates of waveforms (n_units, 2, n_samples, n_channels)."""
     return as_split_half(array, np.full(len(array), 100) if counts is None else counts, max_lag=8)
+
+
+def groups_of(templates, trains=None, views=None):
+    """Groups of such templates; by default each has a train of its own and random views of channel 0."""
+    n, rng = len(templates.counts), np.random.default_rng(0)
+    depth_um = 20.0 * np.arange(templates.coefficients.shape[-1])
+    return Groups(
+        templates=templates,
+        means=templates.coefficients.mean(axis=1),
+        energies=energies(templates.coefficients),
+        trains=[poisson(2, seed) for seed in range(n)] if trains is None else trains,
+        presence=np.ones((n, 10), dtype="int64"),
+        views=[{0: rng.normal(size=(8, 4))} for _ in range(n)] if views is None else views,
+        locations_um=np.column_stack([0 * depth_um, depth_um]),
+        sampling_frequency=FS,
+        n_samples=DURATION,
+    )

@@ -222,6 +222,7 @@ def test_silent_unless_verbose(tetrode, quick, tmp_path, monkeypatch, capfd):
         ("seed", np.array([1]), "seed"),
         ("detect_threshold", object(), "detect_threshold"),
         ("join_fragments", False, "it is called 'merge_temporal_splits' now"),
+        ("merge_max_difference", 0.3, "'min_merge_probability' decides in its place"),
         ("job_kwargs", {"n_job": 2}, "job_kwargs"),
         ("job_kwargs", 2, "job_kwargs"),
         ("job_kwargs", {"chunk_duration": "abc"}, "chunk_duration"),

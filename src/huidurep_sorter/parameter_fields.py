@@ -111,6 +111,7 @@ class Checked:
     """Base of tables of parameters: dataclasses whose fields say what is allowed."""
 
     renamed: ClassVar[dict] = {}  # old name to new
+    replaced: ClassVar[dict] = {}  # old name to the one that decides in its place, with another meaning
 
     def __post_init__(self):
         for item in fields(self):
@@ -132,6 +133,8 @@ class Checked:
         unknown = sorted(set(names) - set(cls.defaults()), key=str)
         if unknown and unknown[0] in cls.renamed:
             raise ValueError(f"unknown parameter {unknown[0]!r}: it is called {cls.renamed[unknown[0]]!r} now")
+        if unknown and unknown[0] in cls.replaced:
+            raise ValueError(f"{unknown[0]!r} is no parameter any more: {cls.replaced[unknown[0]]!r} decides in its place")
         if unknown:
             raise ValueError(f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(cls.defaults())}")
 

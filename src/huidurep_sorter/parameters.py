@@ -28,6 +28,7 @@ class SortingParameters(Checked):
     """What a user may choose, in the order of the stages; `docs/parameters.md` explains each."""
 
     renamed: ClassVar[dict] = {"join_fragments": "merge_temporal_splits", "min_confidence": "min_nn_hit_rate"}
+    replaced: ClassVar[dict] = {"merge_max_difference": "min_merge_probability"}
 
     apply_preprocessing: bool = parameter(
         True,
@@ -185,11 +186,11 @@ class SortingParameters(Checked):
         at_least=2,
         at_most=1_000_000,
     )
-    merge_max_difference: float = parameter(
-        0.4,
+    min_merge_probability: float = parameter(
+        0.5,
         stage="clustering",
-        text="Clusters become one unit if their templates differ by less than this fraction of their norm",
-        change="Lower it where different neurons end in one unit, raise it where one neuron ends in several.",
+        text="Clusters, and later units, become one if they are one neuron with at least this probability",
+        change="Raise it where different neurons end in one unit, lower it where one neuron ends in several.",
         at_least=0.0,
         at_most=1.0,
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.parameters import SortingParameters
 
-COMMANDS = ("demo", "sort", "report", "track", "pretrain", "benchmark")
+COMMANDS = ("demo", "sort", "report", "track", "pretrain", "pretrain_pairs", "benchmark")
 EXIT_CODES = "0 done; 1 the sorting failed; 2 bad command line, parameters or recording; 130 interrupted"
 
 
@@ -48,6 +48,9 @@ class Parser(argparse.ArgumentParser):
         for old, new in SortingParameters.renamed.items():
             option = old.replace("_", "-")
             message = re.sub(rf"--(no-)?{option}\b", rf"\g<0> (called --{new.replace('_', '-')} now)", message)
+        for old, new in SortingParameters.replaced.items():
+            option = old.replace("_", "-")
+            message = re.sub(rf"--{option}\b", rf"\g<0> (--{new.replace('_', '-')} decides in its place)", message)
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help, or --help of a command)\n")
 
     def parse_known_args(self, args=None, namespace=None):

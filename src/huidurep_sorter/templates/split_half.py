@@ -37,6 +37,8 @@ class SplitHalfTemplates:
     Attributes
     ----------
     coefficients : (n_units, 2, n_components, n_channels) float64
+    basis : (n_samples, n_components) float64
+        Over the window of `split_half_window`.
     shifts : (n_lags, n_components, n_components) float64
         What each lag does to coefficients.
     lags : (n_lags,) int64
@@ -46,6 +48,7 @@ class SplitHalfTemplates:
     """
 
     coefficients: np.ndarray
+    basis: np.ndarray
     shifts: np.ndarray
     lags: np.ndarray
     counts: np.ndarray
@@ -164,7 +167,9 @@ def as_split_half(array, counts, max_lag, channels=None, n_channels=None) -> Spl
     for unit, here in enumerate(channels):
         known = here >= 0
         coefficients[unit][:, :, here[known]] = basis.T @ array[unit][:, :, known].astype("float64")
-    return SplitHalfTemplates(coefficients=coefficients, shifts=shifts, lags=lags, counts=np.asarray(counts))
+    return SplitHalfTemplates(
+        coefficients=coefficients, basis=basis, shifts=shifts, lags=lags, counts=np.asarray(counts)
+    )
 
 
 def _shifted(basis, lag):
@@ -184,9 +189,13 @@ def energies(coefficients):
 
 def are_near(traces, templates):
     """Say which units are of one shank and have near main channels, (n_units, n_units) bool (units-11)."""
-    energy = (templates.coefficients.mean(axis=1) ** 2).sum(axis=1)
-    main = energy.argmax(axis=1)
+    main = main_channels(templates)
     return channels_in_reach(traces)[np.ix_(main, main)]
+
+
+def main_channels(templates):
+    """Find the channel on which each template has most energy, (n_units,) int64."""
+    return (templates.coefficients.mean(axis=1) ** 2).sum(axis=1).argmax(axis=1)
 
 
 def channels_in_reach(traces):

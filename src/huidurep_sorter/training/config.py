@@ -85,12 +85,16 @@ def read_config(path: str | Path) -> PretrainingConfig:
     ValueError
         If it names something unknown, or a value can't be used.
     """
+    return build(PretrainingConfig, read_values(path), str(path))
+
+
+def read_values(path: str | Path):
+    """Read a YAML or JSON file; an empty one names nothing."""
     with open(Path(path)) as f:
-        values = yaml.safe_load(f) or {}
-    return _build(PretrainingConfig, values, str(path))
+        return yaml.safe_load(f) or {}
 
 
-def _build(cls, values, where):
+def build(cls, values, where):
     """Build a configuration from nested dictionaries; `where` begins the message of an error."""
     known = {f.name: f for f in dataclasses.fields(cls)}
     if not isinstance(values, dict) or set(values) - set(known):
@@ -100,7 +104,7 @@ def _build(cls, values, where):
     for name, value in values.items():
         default = known[name].default
         if dataclasses.is_dataclass(default):
-            value = _build(type(default), value, f"{where}, {name}")
+            value = build(type(default), value, f"{where}, {name}")
         elif isinstance(default, tuple):
             value = tuple(value)
         elif isinstance(default, bool | int | float | str):

@@ -49,7 +49,7 @@ def curate(traces, matched, parameters):
         units, more = drop_rare(units.take(~find_duplicated_spikes(traces, units)))
         discarded = pd.concat([discarded, more], ignore_index=True)
     if len(units):
-        units, templates, more = drop_noise(traces, merge_units(traces, units), parameters)
+        units, templates, more = drop_noise(traces, merge_units(traces, units, parameters), parameters)
         discarded = pd.concat([discarded, more], ignore_index=True)
     for reason, count in Counter(discarded["reason"]).items():
         logger.info("%d units are left out: %s", count, reason)
