@@ -63,7 +63,7 @@ def sort_step_by_step(traces, parameters):
     spikes = select_peaks(traces, peaks, parameters, margin=window_samples(traces, parameters))
     spikes = locate_spikes(traces, extract_features(traces, spikes, parameters))
     clusters = find_clusters(spikes, parameters)
-    merged = merge_clusters(traces, clusters, parameters.merge_max_difference)
+    merged, _ = merge_clusters(traces, clusters, parameters)
     templates, aligned = make_templates(traces, merged, parameters)
     templates = refine_templates(traces, templates, aligned, parameters)
     units = curate(traces, match_templates(traces, templates, parameters), parameters)

@@ -134,7 +134,9 @@ class Checked:
         if unknown and unknown[0] in cls.renamed:
             raise ValueError(f"unknown parameter {unknown[0]!r}: it is called {cls.renamed[unknown[0]]!r} now")
         if unknown and unknown[0] in cls.replaced:
-            raise ValueError(f"{unknown[0]!r} is no parameter any more: {cls.replaced[unknown[0]]!r} decides in its place")
+            raise ValueError(
+                f"{unknown[0]!r} is no parameter any more: {cls.replaced[unknown[0]]!r} decides in its place"
+            )
         if unknown:
             raise ValueError(f"unknown parameter {unknown[0]!r}; the parameters are {', '.join(cls.defaults())}")
 

@@ -112,18 +112,19 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     spikes = extract_features(traces, spikes, parameters)
     spikes = locate_spikes(traces, spikes)
     clusters = find_clusters(spikes, parameters)
-    clusters = merge_clusters(traces, clusters, parameters)
+    clusters, decisions = merge_clusters(traces, clusters, parameters)
     templates, clusters = make_templates(traces, clusters, parameters)
     templates = without_collisions(traces, templates, clusters)
     templates = refine_templates(traces, templates, clusters, parameters)
     if folder is not None and (parameters.save_array or parameters.debug):
         save_arrays(folder, traces, peaks, clusters, templates)
     matched = match_templates(traces, templates, parameters)
-    units, discarded = curate(traces, matched, parameters)
+    units, discarded, later = curate(traces, matched, parameters)
     measured, vague = keep_isolated(measure(traces, units, clusters), parameters.min_nn_hit_rate)
     if folder is not None:
         discarded = pd.concat([discarded, vague], ignore_index=True)
         save_findings(folder, measured, clusters, discarded, parameters.seed)
+        pd.concat([decisions, later], ignore_index=True).to_csv(folder / "merges.csv", index=False)
     return measured.to_sorting()
 
 

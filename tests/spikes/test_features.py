@@ -62,3 +62,30 @@ def test_svd_without_a_spike_to_learn_from_finds_nothing():
     peaks = Spikes.at([501], [2])  # each sample is as large as any: the first is the largest
     with pytest.raises(NothingFound, match="none to learn from"):
         extract_features(traces_of(recording), peaks, SortingParameters(features="svd"))
+
+
+def test_svd_stands_beside_the_embedding_on_small_shanks_only(spiking):
+    traces, spikes, _ = spiking
+    found = extract_features(traces, spikes, SortingParameters()).features
+    embedding = FEATURES["huidurep"](traces, spikes, SortingParameters())
+    np.testing.assert_array_equal(found[:, :32], embedding)
+    assert found.shape[1] > 32
+    spreads = [np.sqrt(part.var(axis=0).sum()) for part in (found[:, :32], found[:, 32:])]
+    assert spreads[0] == pytest.approx(spreads[1], rel=1e-3)
+
+    array = np.tile(traces.recording.get_traces(), (1, 4))
+    recording = NumpyRecording([array[:, :15]], 30000.0)
+    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(15)]))
+    recording.set_channel_groups([0] * 12 + [1] * 3)
+    mixed = Spikes.at(spikes.sample_index, np.where(np.arange(len(spikes)) % 2, 2, 14))
+    found = extract_features(traces_of(recording), mixed, SortingParameters()).features
+    assert (found[1::2, 32:] == 0).all() and np.ptp(found[::2, 32:]) > 0
+
+
+def test_where_svd_has_nothing_to_learn_from_the_embedding_does():
+    traces = np.ones((30_000, 4), dtype="float32")
+    traces[::2] = -1
+    recording = NumpyRecording([traces], 30000.0)
+    recording.set_dummy_probe_from_locations(np.array([[0.0, 20.0 * i] for i in range(4)]))
+    found = extract_features(traces_of(recording), Spikes.at([1501, 3001], [2, 2]), SortingParameters()).features
+    assert found.shape == (2, 32)

@@ -27,7 +27,7 @@ def alike_in_all(evidence):
 def test_same_waveforms_are_merged_and_aligned_and_others_are_not():
     array = np.concatenate([waveforms(lag=3), -waveforms()[:1]])
     current = groups_of(split_half(array, np.array([200, 100, 100])))
-    groups, shifts = agglomerate(current, np.ones((3, 3), dtype=bool), alike, 0.7)
+    groups, shifts, _ = agglomerate(current, np.ones((3, 3), dtype=bool), alike, 0.7)
     assert groups[0] == groups[1] != groups[2]
     united = unite_spikes(Spikes.at(np.zeros(4, int), 0, np.array([0, 1, 2, -1])), groups, shifts)
     assert united.label[3] == -1 and united.label[0] == united.label[1] != united.label[2]
@@ -65,21 +65,21 @@ def test_merging_near_groups_is_as_merging_slowly():
         out[:, :, first : first + 6] = one * rng.uniform(0.6, 1.2)
     comparable = np.abs(place[:, None] - place) < 2
     current = groups_of(split_half(wide, rng.integers(20, 200, len(wide))))
-    groups, shifts = agglomerate(deepcopy(current), comparable, alike_in_all, 0.2)
+    groups, shifts, _ = agglomerate(deepcopy(current), comparable, alike_in_all, 0.2)
     slow_groups, slow_shifts = agglomerate_slowly(deepcopy(current), comparable, alike_in_all, 0.2)
     assert 2 < len(np.unique(groups)) < 12
     assert np.array_equal(groups, slow_groups) and np.array_equal(shifts, slow_shifts)
 
 
 def test_what_is_not_comparable_is_not_merged():
-    groups, _ = agglomerate(groups_of(split_half(waveforms())), np.zeros((2, 2), dtype=bool), alike, 0.5)
+    groups, _, _ = agglomerate(groups_of(split_half(waveforms())), np.zeros((2, 2), dtype=bool), alike, 0.5)
     assert groups[0] != groups[1]
 
 
 def test_a_merge_is_as_sure_as_it_must_be():
     both = np.ones((2, 2), dtype=bool)
     for min_probability, n_groups in ((0.69, 1), (0.71, 2)):
-        groups, _ = agglomerate(
+        groups, _, _ = agglomerate(
             groups_of(split_half(waveforms())), both, lambda evidence: np.full(len(evidence), 0.7), min_probability
         )
         assert len(np.unique(groups)) == n_groups
@@ -94,7 +94,7 @@ def test_a_group_that_grew_is_compared_anew():
         return np.where(np.exp(evidence[:, EVIDENCE.index("log_n_spikes_of_larger")]) > 250, 0.9, 0.6)
 
     current = groups_of(split_half(waveforms(3)), trains=[np.arange(100) * 1000 + k for k in (0, 300, 600)])
-    groups, _ = agglomerate(current, np.ones((3, 3), dtype=bool), probability, 0.5)
+    groups, _, _ = agglomerate(current, np.ones((3, 3), dtype=bool), probability, 0.5)
     assert len(np.unique(groups)) == 1
     assert np.exp(np.concatenate(seen)).max() > 199
 
@@ -110,7 +110,7 @@ def test_spikes_of_one_unit_found_early_are_moved_to_the_others():
     traces, times, labels = noise_with_one_neuron()
     found = Spikes.at(times - 4 * labels, 1, labels)
     for features in ("huidurep", "svd"):
-        merged = merge_clusters(traces, found, SortingParameters(features=features, torch_device="cpu"))
+        merged, _ = merge_clusters(traces, found, SortingParameters(features=features, torch_device="cpu"))
         assert merged.n_units == 1
         assert np.unique(merged.sample_index - times).size == 1
         np.testing.assert_array_equal(merged.sample_index - merged.shift, found.sample_index)
@@ -119,11 +119,13 @@ def test_spikes_of_one_unit_found_early_are_moved_to_the_others():
 def test_at_a_probability_of_one_nothing_is_merged():
     traces, times, labels = noise_with_one_neuron()
     parameters = replace(SortingParameters(), min_merge_probability=1.0)
-    assert merge_clusters(traces, Spikes.at(times, 1, labels), parameters).n_units == 2
+    merged, decisions = merge_clusters(traces, Spikes.at(times, 1, labels), parameters)
+    assert merged.n_units == 2
+    assert not decisions["merged"].any() and len(decisions) == 1  # what nearly was one is kept for the report
 
 
 def test_one_cluster_is_left_as_it_is():
     alone = Spikes.at(np.arange(5), 0, 0)
-    merged = merge_clusters(None, alone, SortingParameters())
+    merged, _ = merge_clusters(None, alone, SortingParameters())
     np.testing.assert_array_equal(merged.label, alone.label)
     np.testing.assert_array_equal(merged.sample_index, alone.sample_index)

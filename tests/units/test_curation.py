@@ -55,7 +55,7 @@ def test_what_matching_made_of_two_neurons_becomes_two_units(neurons):
     traces, first, second = neurons
     noise = np.random.default_rng(2).integers(100, DURATION - 100, 1000)
     matched = units(first[::2], first[1::2], second, second[::3] + 2, noise)  # two parts, a copy, and nothing
-    found, discarded = curate(traces, matched, PARAMETERS)
+    found, discarded, _ = curate(traces, matched, PARAMETERS)
     assert found.n_units == 2
     assert discarded["reason"].isin(["template too small", "no refractory period"]).all() and len(discarded) == 1
     for train, truth in zip(found.trains(), (first, second), strict=True):

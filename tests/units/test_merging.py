@@ -24,8 +24,10 @@ def seen(*trains_and_shapes, seed=0):
 def test_parts_of_one_neuron_become_one_unit_and_another_neuron_stays():
     train, other = poisson(20, 0, REFRACTORY_MS), poisson(20, 1, REFRACTORY_MS)
     traces, parts = seen((train[::2], [12, 0, 0, 0]), (train[1::2], [12, 0, 0, 0]), (other, [0, 0, 12, 0]))
-    merged = merge_units(traces, parts, SortingParameters())
+    merged, decisions = merge_units(traces, parts, SortingParameters())
     assert merged.n_units == 2
+    assert decisions[["stage", "merged"]].iloc[0].tolist() == ["units", True]
+    assert decisions["probability"].iloc[0] > 0.5
     assert sorted(merged.counts()) == pytest.approx(sorted([len(train), len(other)]), abs=3)
 
 
@@ -34,7 +36,7 @@ def test_two_neurons_of_like_shape_and_other_size_stay_apart(rate_hz):
     """They are 12 noise units apart, which is a third of their size."""
     first, second = (poisson(rate_hz, seed, REFRACTORY_MS) for seed in (0, 1))
     traces, both = seen((first, [8, 12, 5, 1]), (second, [4, 13, 9, 2]))
-    assert merge_units(traces, both, SortingParameters()).n_units == 2
+    assert merge_units(traces, both, SortingParameters())[0].n_units == 2
 
 
 def test_small_and_large_spikes_of_a_bursting_neuron_are_one_unit():
@@ -44,7 +46,7 @@ def test_small_and_large_spikes_of_a_bursting_neuron_are_one_unit():
     second = first[rng.random(len(first)) < 0.7]
     second = second + rng.integers(120, 240, len(second))
     traces, parts = seen((first, [8, 14, 6, 1]), (second, [4, 8, 4, 1]))
-    assert merge_units(traces, parts, SortingParameters()).n_units == 1
+    assert merge_units(traces, parts, SortingParameters())[0].n_units == 1
 
 
 def test_regrouping_moves_numbers_censors_and_keeps_within_the_recording():

@@ -23,8 +23,11 @@ from huidurep_sorter.runtime import read_stages
 from huidurep_sorter.units.properties import PROPERTIES
 
 NAME = "report.html"
+MERGES = "merges.csv"
 WINDOW_MS = 100.0  # of an autocorrelogram
 BIN_MS = 1.0
+DOUBTFUL = (0.1, 0.9)  # probability of the decisions that are listed
+MOST_MERGES = 40  # that are listed, those nearest to the limit
 PACKAGES = ("spikeinterface", "torch", "numpy", "scipy", "scikit-learn", "numba")
 PREFIX = "huidurep_"
 NEEDED = ("min_template_norm", "min_nn_hit_rate")
@@ -41,6 +44,8 @@ class Run:
         None for an empty sorting.
     artefacts : structured array (n_periods,)
     motion : Motion or None
+    merges : DataFrame or None
+        Which clusters and units were merged, or nearly; None where nobody knows, as for another sorter.
     parameters : dict
     log : str
     """
@@ -49,6 +54,7 @@ class Run:
     findings: Findings | None
     artefacts: np.ndarray
     motion: Motion | None
+    merges: pd.DataFrame | None
     parameters: dict
     log: str
 
@@ -63,6 +69,7 @@ class Run:
             findings=Findings.load(folder) if (folder / FINDINGS).is_file() else None,
             artefacts=np.load(folder / "artefacts.npy") if (folder / "artefacts.npy").is_file() else nothing,
             motion=Motion.load(folder / "motion") if (folder / "motion").is_dir() else None,
+            merges=pd.read_csv(folder / MERGES) if (folder / MERGES).is_file() else None,
             parameters=json.loads(parameters.read_text("utf8"))["sorter_params"] if parameters.is_file() else {},
             log=log.read_text("utf8") if log.is_file() else "",
         )
@@ -104,6 +111,7 @@ def make_page(run, title):
         columns=list(units[0]["properties"]) if units else [],
         discarded=discarded,
         reasons=Counter(row["reason"] for row in discarded),
+        merges=list_merges(run),
         stages=list_stages(run.log),
         parameters=run.parameters,
         versions={"huidurep-sorter": __version__} | {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -215,6 +223,31 @@ def list_discarded(findings):
         x, y = findings.contacts_um[channel]
         row |= dict(channel=findings.channel_ids[channel], x=f"{x:.0f}", y=f"{y:.0f}")
     return [as_texts(row) for row in rows]
+
+
+def list_merges(run):
+    """Say how many clusters and units were merged, and list the decisions that were least sure.
+
+    Returns
+    -------
+    merges : dict or None
+        `summary`, a text, and `rows`, a list of dicts of texts.
+    """
+    if run.merges is None or run.findings is None:
+        return None
+    counts = run.merges[run.merges["merged"]]["stage"].value_counts()
+    summary = " and ".join(f"{counts.get(stage, 0)} of {stage}" for stage in ("clusters", "units"))
+    least = run.parameters.get("min_merge_probability", 0.5)
+    doubtful = run.merges.assign(away=(run.merges["probability"] - least).abs())
+    doubtful = doubtful[doubtful["probability"].between(*DOUBTFUL)].sort_values("away", kind="stable").head(MOST_MERGES)
+    rows = []
+    for row in doubtful.drop(columns="away").to_dict("records"):
+        channel = row.pop("channel_index")
+        x, y = run.findings.contacts_um[channel]
+        row |= dict(decision="merged" if row.pop("merged") else "kept apart")
+        row |= dict(channel=run.findings.channel_ids[channel], x=f"{x:.0f}", y=f"{y:.0f}")
+        rows.append(as_texts(row))
+    return dict(summary=summary, rows=rows)
 
 
 def list_stages(log):

@@ -4,6 +4,7 @@ Other features, or an encoder of your own, are another function in `FEATURES`; p
 name from there. (A file of weights needs no code: it is the parameter `weights`.)
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,10 +21,11 @@ from huidurep_sorter.traces.snippets import find_neighbourhoods
 class FeatureRules:
     """What SVD features and positions are made of."""
 
-    n_svd_channels: int = 11  # channels; the encoder's default, so that both can be compared
+    n_svd_channels: int = 11  # channels; the encoder's default, so that both can be compared; fewer are few (spikes-28)
     n_svd_components: int = 5  # of each channel; SpikeInterface's default
     svd_ms_before: float = 0.5  # ms; SpikeInterface's default
     svd_ms_after: float = 1.5  # ms; SpikeInterface's default
+    tiny: float = 1e-9  # a limit: against a division by zero
     location_radius_um: float = 75.0  # um around the peak's channel, over which the centre of mass is taken (spikes-20)
 
 
@@ -53,8 +55,44 @@ FEATURES = {"huidurep": encoder_features, "svd": channel_svd}
 
 @stage("represent")
 def extract_features(traces, spikes, parameters) -> Spikes:
-    """Give each spike its features, (n_spikes, n_features) float32, by the method that `parameters.features` names."""
-    return replace(spikes, features=FEATURES[parameters.features](traces, spikes, parameters))
+    """Give each spike its features, (n_spikes, n_features) float32, by the method that `parameters.features` names.
+
+    On shanks of few channels SVD tells clusters of neighbours apart better than the encoder, and both together as well:
+    there its features stand beside the embedding (spikes-28).
+    """
+    features = FEATURES[parameters.features](traces, spikes, parameters)
+    if parameters.features == "huidurep" and is_small(traces, spikes.channel_index).any():
+        with suppress(NothingFound):  # SVD has no spike to learn from: the embedding has to do
+            features = put_beside(features, channel_svd(traces, spikes, parameters), traces, spikes.channel_index)
+    return replace(spikes, features=features)
+
+
+def is_small(traces, channel_index):
+    """Say whether the shank of each channel has fewer channels than a snippet of the encoder, (n,) bool."""
+    shanks, counts = np.unique(traces.shanks, return_counts=True)
+    return counts[np.searchsorted(shanks, traces.shanks[channel_index])] < RULES.n_svd_channels
+
+
+def put_beside(features, others, traces, channel_index):
+    """Put other features beside features, of the same spread on each channel; zeros on shanks of many channels.
+
+    Parameters
+    ----------
+    features : (n_spikes, n_features) float32
+    others : (n_spikes, n_others) float32
+    traces : Traces
+    channel_index : (n_spikes,) int64
+
+    Returns
+    -------
+    features : (n_spikes, n_features + n_others) float32
+    """
+    beside = np.zeros_like(others)
+    for channel in np.unique(channel_index[is_small(traces, channel_index)]):
+        here = channel_index == channel
+        spread, of_others = (np.sqrt(values[here].var(axis=0).sum()) for values in (features, others))
+        beside[here] = others[here] * (spread / max(of_others, RULES.tiny))
+    return np.concatenate([features, beside], axis=1)
 
 
 def svd_features(recording, peaks, seed=0, job_kwargs=None):

@@ -8,11 +8,30 @@ neuron, from their templates, trains and features (units-59).
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from huidurep_sorter.encoder.same_neuron import load_same_neuron
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.groups import describe_groups
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgglomerationRules:
+    """Which decisions are kept."""
+
+    min_probability_of_note: float = 0.05  # of a pair that was not merged; a limit: of less nobody has a doubt
+
+
+RULES = AgglomerationRules()
+COLUMNS = dict(
+    stage="str",
+    merged="bool",
+    probability="float64",
+    num_spikes="int64",
+    num_spikes_of_other="int64",
+    channel_index="int64",
+)
 
 
 @stage("merge")
@@ -31,17 +50,36 @@ def merge_clusters(traces, clusters, parameters) -> Spikes:
     -------
     clusters : Spikes
         Labels 0 to n_units - 1, -1 for none; moved so that the spikes of one unit are aligned.
+    decisions : DataFrame
+        As from `find_groups`.
     """
-    return unite_spikes(clusters, *find_groups(traces, clusters, parameters))
+    *groups, decisions = find_groups(traces, clusters, parameters, "clusters")
+    return unite_spikes(clusters, *groups), decisions
 
 
-def find_groups(traces, spikes, parameters):
-    """Group the labels of spikes that are probably one neuron, as `agglomerate` does."""
+def find_groups(traces, spikes, parameters, stage):
+    """Group the labels of spikes that are probably one neuron.
+
+    Returns
+    -------
+    groups, shifts : (n_labels,) int64
+        As from `agglomerate`.
+    decisions : DataFrame
+        A row a pair that was merged, or that might have been: `COLUMNS`.
+    """
     if spikes.n_units < 2:
-        return np.arange(spikes.n_units), np.zeros(spikes.n_units, dtype="int64")
+        return np.arange(spikes.n_units), np.zeros(spikes.n_units, dtype="int64"), as_table([])
     groups, comparable = describe_groups(traces, spikes, parameters)
     network = load_same_neuron(parameters.features)
-    return agglomerate(groups, comparable, network.probability, parameters.min_merge_probability)
+    *found, decisions = agglomerate(groups, comparable, network.probability, parameters.min_merge_probability)
+    return *found, as_table(decisions, stage)
+
+
+def as_table(decisions, stage=""):
+    """Make a table of decisions, as `agglomerate` gives them, of one stage: "clusters" or "units"."""
+    table = pd.DataFrame(decisions, columns=list(COLUMNS)[1:])
+    table.insert(0, "stage", stage)
+    return table.astype(COLUMNS)
 
 
 def unite_spikes(spikes, groups, shifts) -> Spikes:
@@ -70,9 +108,16 @@ def agglomerate(groups, comparable, probability, min_probability):
         Index of a group that stands for all that are one with it.
     shifts : (n_groups,) int64
         Samples to add to the spikes of each.
+    decisions : list of tuple
+        Of each pair that was merged, or that might have been: whether it was, the probability, the spikes of both and
+        the channel of the first.
     """
     pairs, n = Pairs.of(comparable), len(comparable)
-    stands_for, shifts = np.arange(n), np.zeros(n, dtype="int64")
+    stands_for, shifts, decisions = np.arange(n), np.zeros(n, dtype="int64"), []
+
+    def note(a, b, doubt, merged):
+        counts = groups.templates.counts
+        decisions.append((merged, 1 - doubt, counts[a], counts[b], groups.main_channel(a)))
 
     def update(index, others):
         evidence, lag = groups.compare_with(index, others)
@@ -84,7 +129,10 @@ def agglomerate(groups, comparable, probability, min_probability):
     while True:
         a, b, doubt, move = pairs.surest()
         if not doubt <= 1 - min_probability:
-            return stands_for, shifts
+            for rest in pairs.list_doubtful(1 - RULES.min_probability_of_note):
+                note(*rest, False)
+            return stands_for, shifts, decisions
+        note(a, b, doubt, True)
         if groups.templates.counts[a] < groups.templates.counts[b]:
             a, b, move = b, a, -move
         groups.unite(a, b, move)
@@ -149,6 +197,14 @@ class Pairs:
         a = self.least.argmin()
         k = self.doubt[a].argmin()
         return a, self.near[a, k], self.doubt[a, k], self.lag[a, k]
+
+    def list_doubtful(self, most):
+        """List the pairs of at most so much doubt, the surest first, as (group, other group, doubt)."""
+        first, rank = np.nonzero(self.doubt <= most)
+        others = self.near[first, rank]
+        kept = first < others
+        found = zip(first[kept], others[kept], self.doubt[first, rank][kept], strict=True)
+        return sorted(found, key=lambda pair: pair[2])
 
     def remove(self, index):
         """Leave out a unit that was merged."""

@@ -108,6 +108,10 @@ class Groups:
             ]
         )
 
+    def main_channel(self, index):
+        """Give the channel on which a group's template has most energy."""
+        return int((self.means[index] ** 2).sum(axis=0).argmax())
+
     def unite(self, index, other, lag):
         """Put another group into one, its spikes moved by `lag`, in place; the other stays as it was."""
         counts = self.templates.counts[[index, other]]

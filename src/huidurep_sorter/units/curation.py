@@ -38,6 +38,8 @@ def curate(traces, matched, parameters):
         Labels 0 to n_units - 1.
     discarded : DataFrame
         Units that were left out, and why: as `list_discarded` gives.
+    decisions : DataFrame
+        Which units were merged: as `find_groups` gives.
 
     Raises
     ------
@@ -49,7 +51,8 @@ def curate(traces, matched, parameters):
         units, more = drop_rare(units.take(~find_duplicated_spikes(traces, units)))
         discarded = pd.concat([discarded, more], ignore_index=True)
     if len(units):
-        units, templates, more = drop_noise(traces, merge_units(traces, units, parameters), parameters)
+        units, decisions = merge_units(traces, units, parameters)
+        units, templates, more = drop_noise(traces, units, parameters)
         discarded = pd.concat([discarded, more], ignore_index=True)
     for reason, count in Counter(discarded["reason"]).items():
         logger.info("%d units are left out: %s", count, reason)
@@ -58,7 +61,7 @@ def curate(traces, matched, parameters):
         logger.info("%d temporal splits were merged", n_units - units.n_units)
     if len(units) == 0:
         raise NothingFound("no unit is left after curation")
-    return align_to_peaks(traces, units, parameters), discarded
+    return align_to_peaks(traces, units, parameters), discarded, decisions
 
 
 def drop_rare(units):

@@ -5,9 +5,17 @@ from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.agglomeration import find_groups, unite_spikes
 
 
-def merge_units(traces, units, parameters) -> Spikes:
-    """Merge units that are probably one neuron; what it fired at once counts once."""
-    return regroup(traces, units, *find_groups(traces, units, parameters))
+def merge_units(traces, units, parameters):
+    """Merge units that are probably one neuron; what it fired at once counts once.
+
+    Returns
+    -------
+    units : Spikes
+    decisions : DataFrame
+        As from `find_groups`.
+    """
+    *groups, decisions = find_groups(traces, units, parameters, "units")
+    return regroup(traces, units, *groups), decisions
 
 
 def regroup(traces, units, groups, shifts) -> Spikes:
