@@ -366,7 +366,7 @@ def _place_units(contacts, kind, config, rng):
         near = contacts[rng.integers(len(contacts), size=UNITS_PER_TETRODE * len(contacts) // 4)]
         return near + rng.normal(0, TETRODE_SPREAD_UM, near.shape)
     n = int(np.ptp(contacts[:, 1]) / rng.uniform(*config.um_per_unit))
-    n = min(n, len(contacts))
+    n = min(max(n, 1), len(contacts))
     return rng.uniform(contacts.min(axis=0) - EDGE_UM, contacts.max(axis=0) + EDGE_UM, (n, 2))
 
 
