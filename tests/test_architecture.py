@@ -179,7 +179,9 @@ def test_every_threshold_has_an_address(cls):
 def holds_number(value):
     """Say whether a value is a constant, or a tuple that isn't of names only."""
     if isinstance(value, ast.Tuple):
-        is_name = [isinstance(item, ast.Starred) or isinstance(getattr(item, "value", None), str) for item in value.elts]
+        is_name = [
+            isinstance(item, ast.Starred) or isinstance(getattr(item, "value", None), str) for item in value.elts
+        ]
         return not all(is_name)
     return isinstance(value, ast.Constant | ast.UnaryOp)
 

@@ -246,8 +246,7 @@ class SortingParameters(Checked):
     min_template_norm: float = parameter(
         8.0,
         stage="curation",
-        text="Units whose template has a smaller norm over time and channels are dropped; "
-        "those under 10 stay only if they are distinct",
+        text="Units of a smaller template norm are dropped; those under 10 stay only if they are distinct",
         change="Raise it to keep only large units. Lower it to see small ones, of which more are mixed.",
         unit="units of noise",
         at_least=0.0,

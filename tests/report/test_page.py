@@ -105,3 +105,22 @@ def test_a_browser_opens_and_sorts_it(output, tmp_path):
 )
 def test_values_are_written_for_a_reader(value, text):
     assert page.as_text(value) == text
+
+
+def test_the_page_shows_what_was_merged_and_how_surely(output, tmp_path):
+    folder = tmp_path / "sorter_output"
+    shutil.copytree(output, folder)
+    kept = page.Run.load(folder).merges
+    assert {"clusters"} <= set(kept["stage"]) and kept["probability"].between(0, 1).all()
+    n_merged = (kept["merged"] & (kept["stage"] == "clusters")).sum()
+    (folder / "merges.csv").write_text(
+        "stage,merged,probability,num_spikes,num_spikes_of_other,channel_index\n"
+        "clusters,True,0.99,10,20,0\nclusters,True,0.72,111,22,1\nunits,False,0.44,333,44,2\n"
+    )
+    text = page.write_report(folder).read_text("utf8")
+    assert f"{n_merged} of clusters" in (output / "report.html").read_text("utf8")
+    assert "1 of units" not in text and "2 of clusters and 0 of units" in text
+    rows = re.findall(r'<td class="text">(merged|kept apart)</td>.*?<td>([\d.]+)</td>', text)
+    assert rows == [("kept apart", "0.44"), ("merged", "0.72")]  # the surest isn't listed
+    (folder / "merges.csv").unlink()
+    assert "What was merged" not in page.write_report(folder).read_text("utf8")

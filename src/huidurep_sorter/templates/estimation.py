@@ -8,6 +8,7 @@ from spikeinterface.sortingcomponents.tools import clean_templates, compute_spar
 
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import as_spike_vector
+from huidurep_sorter.templates.denoising import denoise_few
 from huidurep_sorter.templates.waveforms import average_waveforms, lags_of_peaks, window_samples
 from huidurep_sorter.traces.probe import one_probe
 
@@ -48,8 +49,21 @@ def make_templates(traces, clusters, parameters):
         If no template is left.
     """
     clusters = align(clusters, estimate_templates(traces, clusters, parameters))
+    return estimate_clean_templates(traces, clusters, parameters), clusters
+
+
+def estimate_clean_templates(traces, clusters, parameters) -> Templates:
+    """Estimate templates of aligned clusters, those of few spikes from denoised ones, and clean them.
+
+    Raises
+    ------
+    NothingFound
+        If no template is left.
+    """
     templates = estimate_templates(traces, clusters, parameters)
-    return clean(traces, templates, count_spikes(templates, clusters), parameters), clusters
+    n_spikes = count_spikes(templates, clusters)
+    templates = denoise_few(traces, templates, clusters, n_spikes, parameters)
+    return clean(traces, templates, n_spikes, parameters)
 
 
 def estimate_templates(traces, clusters, parameters) -> Templates:

@@ -14,7 +14,7 @@ from spikeinterface.core import append_recordings
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.spikes.spikes import Spikes, concatenate
 from huidurep_sorter.templates.duplicates import find_duplicated_spikes
-from huidurep_sorter.templates.estimation import clean, count_spikes, estimate_templates, noise_energy
+from huidurep_sorter.templates.estimation import count_spikes, estimate_clean_templates, noise_energy
 from huidurep_sorter.templates.matching import as_matched, find_spikes
 
 logger = logging.getLogger(__name__)
@@ -58,8 +58,7 @@ def refine_templates(traces, templates, clusters, parameters):
     logger.info("%d of %d templates are noisy and draw %d spikes", (missing > 0).sum(), len(missing), len(drawn))
     kept = clusters.take(np.isin(clusters.label, templates.unit_ids))
     clusters = concatenate(kept, drawn.relabelled(templates.unit_ids[drawn.label]))
-    again = estimate_templates(traces, clusters, parameters)
-    return clean(traces, again, count_spikes(again, clusters), parameters)
+    return estimate_clean_templates(traces, clusters, parameters)
 
 
 def n_spikes_missing(traces, templates, n_spikes):
