@@ -64,16 +64,36 @@ def test_views_of_one_cloud_mix_and_of_two_do_not():
     assert mixed["log_distance_of_means"] < -2 < apart["log_distance_of_means"]
 
 
-def test_neighbours_are_those_of_a_slow_search():
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(20, 3)), 0.5 + rng.normal(size=(12, 3))
-    both, is_y, shares = np.concatenate([x, y]), np.repeat([0, 1], [20, 12]), [[], []]
+def compare_slowly(x, y):
+    """`OF_VIEWS`, one by one and by their definitions."""
+    means, spreads = [z.mean(axis=0) for z in (x, y)], [z.var(axis=0, ddof=1).sum() for z in (x, y)]
+    apart = ((means[0] - means[1]) ** 2).sum() - spreads[0] / len(x) - spreads[1] / len(y)
+    found = []
+    for half in (0, 1):
+        along = x[half::2].mean(axis=0) - y[half::2].mean(axis=0)
+        a, b = (z[1 - half :: 2] @ along / np.linalg.norm(along) for z in (x, y))
+        found.append((a.mean() - b.mean()) / np.sqrt((a.var() + b.var()) / 2 + 1e-6 * along @ along))
+    both, is_y, shares = np.concatenate([x, y]), np.repeat([0, 1], [len(x), len(y)]), [[], []]
     for i, point in enumerate(both):
         away = [(np.linalg.norm(point - other), j) for j, other in enumerate(both) if j != i]
         nearest = [j for _, j in sorted(away)[: evidence.RULES.n_neighbours]]
         shares[is_y[i]].append(np.mean([is_y[j] != is_y[i] for j in nearest]))
-    expected = np.mean([np.mean(shares[0]) * 31 / 12, np.mean(shares[1]) * 31 / 20])
-    assert evidence.mixing(x, y) == pytest.approx(expected)
+    n = len(both) - 1
+    return (
+        np.clip(np.mean(found), -10, 10),
+        means[0] @ means[1] / np.linalg.norm(means[0]) / np.linalg.norm(means[1]),
+        np.log(max(apart / sum(spreads), evidence.RULES.floor)),
+        np.log(max(spreads) / min(spreads)),
+        np.mean([np.mean(shares[0]) * n / len(y), np.mean(shares[1]) * n / len(x)]),
+        np.log(sum(spreads) / (means[0] @ means[0])),
+    )
+
+
+@pytest.mark.parametrize("sizes", [(32, 32), (20, 12), (5, 9), (3, 2)])
+def test_compiled_views_are_as_slow_ones(sizes):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(sizes[0], 3)), 0.5 + rng.normal(size=(sizes[1], 3))
+    np.testing.assert_allclose(evidence.compare_views(x, y), compare_slowly(x, y), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])

@@ -8,6 +8,7 @@ of features and of which group comes first: the one of the larger template does.
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from scipy.special import pdtr
 
 from huidurep_sorter.spikes.spike_trains import expected_violations, find_violations, pair_ratio
@@ -19,6 +20,7 @@ class EvidenceRules:
 
     burst_ms: tuple = (2.0, 20.0)  # ms after a spike in which a burst goes on (units-59)
     n_neighbours: int = 5  # of each spike, whose group is looked at (units-59)
+    max_separation: float = 10.0  # standard deviations; a limit: more says nothing more
     least_chance: float = 1e-12  # of so few pairs; a limit: what is less says nothing more
     tiny: float = 1e-30  # a limit: against a division by zero
     floor: float = 1e-4  # of a share; a limit: what is less says nothing more
@@ -135,41 +137,89 @@ def count_after(train, other, start, stop):
 
 def compare_views(x, y):
     """Give `OF_VIEWS` of the features of two groups' spikes around one channel, (n, n_features) each, n > 1."""
-    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-    norms = np.linalg.norm(mean_x), np.linalg.norm(mean_y)
-    spread_x = ((x - mean_x) ** 2).sum() / (len(x) - 1)
-    spread_y = ((y - mean_y) ** 2).sum() / (len(y) - 1)
-    spread = max(spread_x + spread_y, RULES.tiny)
-    apart = ((mean_x - mean_y) ** 2).sum() - spread_x / len(x) - spread_y / len(y)
+    return measure_views(x, y, RULES.n_neighbours, RULES.max_separation, RULES.floor, RULES.tiny)
+
+
+@njit(cache=True, nogil=True)
+def measure_views(x, y, n_neighbours, most, floor, tiny):
+    """Do what `compare_views` says; compiled, as there are some ten pairs to each group."""
+    mean_x, mean_y = mean_of(x, 0, 1), mean_of(y, 0, 1)
+    spread_x, spread_y = spread_of(x, mean_x), spread_of(y, mean_y)
+    spread = max(spread_x + spread_y, tiny)
+    norm_x, norm_y, product, apart = 0.0, 0.0, 0.0, -spread_x / len(x) - spread_y / len(y)
+    for k in range(x.shape[1]):
+        norm_x += mean_x[k] ** 2
+        norm_y += mean_y[k] ** 2
+        product += mean_x[k] * mean_y[k]
+        apart += (mean_x[k] - mean_y[k]) ** 2
     return (
-        separation(x, y),
-        mean_x @ mean_y / max(norms[0] * norms[1], RULES.tiny),
-        np.log(max(apart / spread, RULES.floor)),
-        np.log(max(spread_x, spread_y, RULES.tiny) / max(min(spread_x, spread_y), RULES.tiny)),
-        mixing(x, y),
-        np.log(spread / max(norms[0] ** 2, RULES.tiny)),
+        min(max((separation(x, y, 0, tiny) + separation(x, y, 1, tiny)) / 2, -most), most),
+        product / max(np.sqrt(norm_x * norm_y), tiny),
+        np.log(max(apart / spread, floor)),
+        np.log(max(spread_x, spread_y, tiny) / max(min(spread_x, spread_y), tiny)),
+        mixing(x, y, n_neighbours),
+        np.log(spread / max(norm_x, tiny)),
     )
 
 
-def separation(x, y):
+@njit(cache=True, nogil=True)
+def mean_of(x, first, step):
+    """Average every `step`-th row from the first on."""
+    mean, n = np.zeros(x.shape[1]), 0
+    for row in range(first, len(x), step):
+        mean += x[row]
+        n += 1
+    return mean / max(n, 1)
+
+
+@njit(cache=True, nogil=True)
+def spread_of(x, mean):
+    """Add up the variances of all columns."""
+    total = 0.0
+    for row in range(len(x)):
+        for k in range(x.shape[1]):
+            total += (x[row, k] - mean[k]) ** 2
+    return total / (len(x) - 1)
+
+
+@njit(cache=True, nogil=True)
+def separation(x, y, half, tiny):
     """Measure d' of two groups along the difference of the means of every other spike, of the spikes between."""
-    found = []
-    for half in (0, 1):
-        along = x[half::2].mean(axis=0) - y[half::2].mean(axis=0)
-        a, b = (z[1 - half :: 2] @ (along / max(np.linalg.norm(along), RULES.tiny)) for z in (x, y))
-        found.append((a.mean() - b.mean()) / np.sqrt((a.var() + b.var()) / 2 + 1e-6 * (along @ along) + RULES.tiny))
-    return np.clip(np.mean(found), -10.0, 10.0)
+    along = mean_of(x, half, 2) - mean_of(y, half, 2)
+    length = np.sqrt((along**2).sum())
+    means, variances = np.zeros(2), np.zeros(2)
+    for group, z in enumerate((x, y)):
+        n = 0
+        for row in range(1 - half, len(z), 2):
+            value = (z[row] * along).sum() / max(length, tiny)
+            means[group] += value
+            variances[group] += value**2
+            n += 1
+        means[group] /= max(n, 1)
+        variances[group] = max(variances[group] / max(n, 1) - means[group] ** 2, 0.0)
+    spread = np.sqrt((variances[0] + variances[1]) / 2 + 1e-6 * length**2 + tiny)
+    return (means[0] - means[1]) / spread
 
 
-def mixing(x, y):
+@njit(cache=True, nogil=True)
+def mixing(x, y, n_neighbours):
     """Measure how many of each spike's nearest are of the other group, over what chance explains."""
-    both, is_y = np.concatenate([x, y]), np.repeat([False, True], [len(x), len(y)])
-    squares = (both**2).sum(axis=1)
-    away = squares[:, None] + squares - 2 * both @ both.T
-    np.fill_diagonal(away, np.inf)
-    k = min(RULES.n_neighbours, len(both) - 1)
-    nearest = np.argpartition(away, k - 1, axis=1)[:, :k]
-    share = (is_y[nearest] != is_y[:, None]).mean(axis=1)
-    return np.mean(
-        [share[is_y == group].mean() * (len(both) - 1) / n for group, n in ((False, len(y)), (True, len(x)))]
-    )
+    n_x, n = len(x), len(x) + len(y)
+    both, k = np.concatenate((x, y)), min(n_neighbours, n - 1)
+    shares, nearest, whose = np.zeros(2), np.empty(k), np.empty(k, dtype=np.int64)
+    for row in range(n):
+        nearest[:] = np.inf
+        for other in range(n):
+            away = ((both[row] - both[other]) ** 2).sum()
+            if other == row or away >= nearest[k - 1]:
+                continue
+            place = k - 1
+            while place > 0 and nearest[place - 1] > away:
+                nearest[place], whose[place] = nearest[place - 1], whose[place - 1]
+                place -= 1
+            nearest[place], whose[place] = away, other
+        crossed = 0
+        for index in whose:
+            crossed += (index >= n_x) != (row >= n_x)
+        shares[int(row >= n_x)] += crossed / k
+    return (shares[0] / n_x * (n - 1) / len(y) + shares[1] / len(y) * (n - 1) / n_x) / 2
