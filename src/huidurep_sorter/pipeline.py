@@ -113,6 +113,7 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     spikes = locate_spikes(traces, spikes)
     clusters = find_clusters(spikes, parameters)
     clusters, decisions = merge_clusters(traces, clusters, parameters)
+    save_merges(folder, traces, decisions)
     templates, clusters = make_templates(traces, clusters, parameters)
     templates = without_collisions(traces, templates, clusters)
     templates = refine_templates(traces, templates, clusters, parameters)
@@ -120,11 +121,11 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
         save_arrays(folder, traces, peaks, clusters, templates)
     matched = match_templates(traces, templates, parameters)
     units, discarded, later = curate(traces, matched, parameters)
+    save_merges(folder, traces, pd.concat([decisions, later], ignore_index=True))
     measured, vague = keep_isolated(measure(traces, units, clusters), parameters.min_nn_hit_rate)
     if folder is not None:
         discarded = pd.concat([discarded, vague], ignore_index=True)
         save_findings(folder, measured, clusters, discarded, parameters.seed)
-        pd.concat([decisions, later], ignore_index=True).to_csv(folder / "merges.csv", index=False)
     return measured.to_sorting()
 
 
@@ -213,6 +214,16 @@ def save_findings(folder, measured, clusters, discarded, seed):
     """Save what the report shows, and the probability of each spike, as `<folder>/spike_probabilities.npy`."""
     collect(measured, clusters, discarded, seed).save(folder)
     np.save(folder / "spike_probabilities.npy", measured.spike_probability)
+
+
+def save_merges(folder, traces, decisions):
+    """Save what was merged, or nearly, as `<folder>/merges.csv`, with the ids of channels."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        channel_ids = np.asarray(traces.recording.channel_ids)[decisions["channel_index"]]
+        decisions.drop(columns="channel_index").assign(channel_id=channel_ids).to_csv(
+            folder / "merges.csv", index=False
+        )
 
 
 def save_set_aside(folder, recording, set_aside):

@@ -113,14 +113,17 @@ def test_the_page_shows_what_was_merged_and_how_surely(output, tmp_path):
     kept = page.Run.load(folder).merges
     assert {"clusters"} <= set(kept["stage"]) and kept["probability"].between(0, 1).all()
     n_merged = (kept["merged"] & (kept["stage"] == "clusters")).sum()
+    first, second, third = page.Run.load(folder).findings.channel_ids[:3]
+    header = "stage,merged,probability,num_spikes,num_spikes_of_other,channel_id\n"
     (folder / "merges.csv").write_text(
-        "stage,merged,probability,num_spikes,num_spikes_of_other,channel_index\n"
-        "clusters,True,0.99,10,20,0\nclusters,True,0.72,111,22,1\nunits,False,0.44,333,44,2\n"
+        f"{header}clusters,True,0.99,10,20,{first}\nclusters,True,0.72,111,22,{second}\nunits,False,0.44,3,4,{third}\n"
     )
     text = page.write_report(folder).read_text("utf8")
     assert f"{n_merged} of clusters" in (output / "report.html").read_text("utf8")
     assert "1 of units" not in text and "2 of clusters and 0 of units" in text
     rows = re.findall(r'<td class="text">(merged|kept apart)</td>.*?<td>([\d.]+)</td>', text)
     assert rows == [("kept apart", "0.44"), ("merged", "0.72")]  # the surest isn't listed
+    (folder / "merges.csv").write_text(header)
+    assert "0 of clusters and 0 of units" in page.write_report(folder).read_text("utf8")
     (folder / "merges.csv").unlink()
     assert "What was merged" not in page.write_report(folder).read_text("utf8")

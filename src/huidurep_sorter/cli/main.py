@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
             message = re.sub(rf"--(no-)?{option}\b", rf"\g<0> (called --{new.replace('_', '-')} now)", message)
         for old, new in SortingParameters.replaced.items():
             option = old.replace("_", "-")
-            message = re.sub(rf"--{option}\b", rf"\g<0> (--{new.replace('_', '-')} decides in its place)", message)
+            message = re.sub(rf"--{option}\b", rf"\g<0> (use --{new.replace('_', '-')}, of another meaning)", message)
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help, or --help of a command)\n")
 
     def parse_known_args(self, args=None, namespace=None):

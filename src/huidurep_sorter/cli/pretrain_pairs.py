@@ -31,7 +31,7 @@ def add_command(subparsers):
 def run(arguments):
     """Train; return the exit code."""
     from huidurep_sorter.training.config import build, read_values
-    from huidurep_sorter.training.same_neuron import SameNeuronConfig, pretrain_same_neuron
+    from huidurep_sorter.training.same_neuron import SameNeuronConfig, pretrain_same_neuron, read_all
 
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
     with bad_usage():
@@ -42,6 +42,9 @@ def run(arguments):
         missing = [path for path in config.footprints if not Path(path).is_file()]
         if missing:
             raise UsageError(f"there is no file of footprints {missing[0]}")
+        if not config.footprints:
+            raise UsageError(f"{arguments.config} names no file of footprints to simulate from")
+        read_all(config.footprints)
     for path in pretrain_same_neuron(config, arguments.output, arguments.verbose):
         print(f"weights: {path}")
     return 0

@@ -24,6 +24,7 @@ from huidurep_sorter.units.properties import PROPERTIES
 
 NAME = "report.html"
 MERGES = "merges.csv"
+MERGE_TYPES = dict(stage="str", merged="bool", channel_id="str")  # also of a table without a row
 WINDOW_MS = 100.0  # of an autocorrelogram
 BIN_MS = 1.0
 DOUBTFUL = (0.1, 0.9)  # probability of the decisions that are listed
@@ -69,7 +70,7 @@ class Run:
             findings=Findings.load(folder) if (folder / FINDINGS).is_file() else None,
             artefacts=np.load(folder / "artefacts.npy") if (folder / "artefacts.npy").is_file() else nothing,
             motion=Motion.load(folder / "motion") if (folder / "motion").is_dir() else None,
-            merges=pd.read_csv(folder / MERGES) if (folder / MERGES).is_file() else None,
+            merges=pd.read_csv(folder / MERGES, dtype=MERGE_TYPES) if (folder / MERGES).is_file() else None,
             parameters=json.loads(parameters.read_text("utf8"))["sorter_params"] if parameters.is_file() else {},
             log=log.read_text("utf8") if log.is_file() else "",
         )
@@ -242,10 +243,10 @@ def list_merges(run):
     doubtful = doubtful[doubtful["probability"].between(*DOUBTFUL)].sort_values("away", kind="stable").head(MOST_MERGES)
     rows = []
     for row in doubtful.drop(columns="away").to_dict("records"):
-        channel = row.pop("channel_index")
-        x, y = run.findings.contacts_um[channel]
+        channel = row.pop("channel_id")
+        x, y = run.findings.contacts_um[list(run.findings.channel_ids).index(channel)]
         row |= dict(decision="merged" if row.pop("merged") else "kept apart")
-        row |= dict(channel=run.findings.channel_ids[channel], x=f"{x:.0f}", y=f"{y:.0f}")
+        row |= dict(channel=channel, x=f"{x:.0f}", y=f"{y:.0f}")
         rows.append(as_texts(row))
     return dict(summary=summary, rows=rows)
 

@@ -106,7 +106,7 @@ def build(cls, values, where):
         if dataclasses.is_dataclass(default):
             value = build(type(default), value, f"{where}, {name}")
         elif isinstance(default, tuple):
-            value = tuple(value)
+            value = _as_tuple(value, f"{where}, {name}")
         elif isinstance(default, bool | int | float | str):
             value = _as_type(value, type(default), f"{where}, {name}")
         built[name] = value
@@ -114,6 +114,13 @@ def build(cls, values, where):
         return cls(**built)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def _as_tuple(value, where):
+    """Turn a list into a tuple, and refuse what is none."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{where} must be a list, not {value!r}")
+    return tuple(value)
 
 
 def _as_type(value, kind, where):

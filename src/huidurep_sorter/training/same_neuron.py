@@ -20,7 +20,7 @@ from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.spikes.clustering import find_clusters
 from huidurep_sorter.spikes.detection import detect_peaks, select_peaks
-from huidurep_sorter.spikes.features import extract_features, locate_spikes
+from huidurep_sorter.spikes.features import FEATURES, extract_features, locate_spikes
 from huidurep_sorter.templates.agglomeration import unite_spikes
 from huidurep_sorter.templates.collisions import without_collisions
 from huidurep_sorter.templates.duplicates import find_duplicated_spikes
@@ -58,7 +58,11 @@ class SameNeuronConfig:
     neighbours: tuple = (0.0, 0.25, 0.5)
     bursts: tuple = (0.0, 0.3, 0.8)
     artefacts_per_minute: tuple = (0.0, 0.0, 3.0)
-    snr_median: tuple = (5.0, 11.0)
+    snr_median: tuple = (5.0, 11.0)  # a range
+    n_rare: int = 60  # more recordings, of units that fire rarely, of any size, mostly on few channels
+    rare_rate_hz: tuple = (0.1, 1.5)  # a range
+    rare_snr_median: tuple = (6.0, 25.0)  # a range
+    rare_few_channels: float = 0.8
     drift_probability: float = 0.35
     wrongly_merged: float = 0.03  # probability that a group of a pair stage is one of two neurons
     n_networks: int = 3  # whose mean decides
@@ -67,6 +71,24 @@ class SameNeuronConfig:
     batch_size: int = 512
     learning_rate: float = 0.002
     weight_decay: float = 0.02
+
+    def __post_init__(self):
+        """Raise ValueError for what no run could work with, by the name of the field."""
+        counts = ("n_recordings", "n_networks", "n_hidden", "n_epochs", "batch_size")
+        for name, least in (dict.fromkeys(counts, 1) | dict(n_rare=0, seed=0)).items():
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if not isinstance(self.footprints, dict) or not all(
+            isinstance(times, int) and times > 0 for times in self.footprints.values()
+        ):
+            raise ValueError(f"footprints must name files, and how many times each counts, not {self.footprints!r}")
+        unknown = set(self.features) - set(FEATURES)
+        if unknown or not self.features:
+            raise ValueError(f"features must be some of {sorted(FEATURES)}, not {list(self.features)}")
+        for name in ("duration_s", "n_channels", "neighbours", "bursts", "artefacts_per_minute", "snr_median"):
+            values = getattr(self, name)
+            if not values or not all(isinstance(value, int | float) and value >= 0 for value in values):
+                raise ValueError(f"{name} must be numbers of at least 0, not {list(values)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +137,13 @@ def no_pairs(n_kinds) -> Pairs:
     return Pairs(evidence=evidence, is_one=nothing.astype(bool), purity=np.zeros(0), stage=nothing, recording=nothing)
 
 
+def read_all(files):
+    """Read the footprints of files, each as often as it counts."""
+    return [footprint for path, times in files.items() for footprint in read_footprints(path) * times]
+
+
 def draw_simulation(config, rng) -> SimulationConfig:
-    """Draw what one recording is like."""
+    """Draw what one of the first `n_recordings` is like."""
     return SimulationConfig(
         duration_s=float(rng.choice(config.duration_s)),
         n_channels=int(rng.choice(config.n_channels)),
@@ -158,6 +185,7 @@ def pretrain_same_neuron(config, folder, verbose=False) -> list[Path]:
     folder = Path(folder)
     if not config.footprints:
         raise ValueError("there is nothing to simulate from: name files of footprints in the configuration")
+    read_all(config.footprints)
     described = json.dumps(asdict(config))
     folder.mkdir(parents=True, exist_ok=True)
     claim = folder / "config.json"
@@ -171,18 +199,29 @@ def pretrain_same_neuron(config, folder, verbose=False) -> list[Path]:
     return written
 
 
+def draw_rare_simulation(config, rng) -> SimulationConfig:
+    """Draw what one of the recordings of rare units is like."""
+    return replace(
+        draw_simulation(config, rng),
+        rate_hz=config.rare_rate_hz,
+        min_rate_hz=config.rare_rate_hz[0],
+        snr_median=config.rare_snr_median,
+        few_channels=config.rare_few_channels,
+    )
+
+
 def prepare_pairs(folder, config, verbose=False) -> list[Path]:
     """Simulate and sort recordings, and keep the pairs of their groups, a file each; what is there already is kept."""
-    footprints = [f for path, times in config.footprints.items() for f in read_footprints(path) * times]
-    folder = Path(folder)
+    footprints, folder = read_all(config.footprints), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for index in trange(config.n_recordings, desc="pairs", disable=not verbose):
+    for index in trange(config.n_recordings + config.n_rare, desc="pairs", disable=not verbose):
         paths.append(folder / f"pairs-{config.seed}-{index}.npz")
         if paths[-1].exists():
             continue
         rng = np.random.default_rng([config.seed, index, 1])
-        simulated = simulate(footprints, draw_simulation(config, rng), [config.seed, index])
+        draw = draw_simulation if index < config.n_recordings else draw_rare_simulation
+        simulated = simulate(footprints, draw(config, rng), [config.seed, index])
         collect_pairs(simulated, config, index, rng).save(paths[-1])
     return paths
 
@@ -296,6 +335,8 @@ def describe_pairs(traces, spikes, known, config, stage, index, rng) -> Pairs:
 def train_same_neuron(pairs, config, kind=0) -> SameNeuron:
     """Train networks on pairs, with one kind of features; deterministic for a seed, in one thread."""
     pairs = pairs.take(pairs.purity >= MIN_PURITY)
+    if len(pairs.is_one) == 0:
+        raise ValueError("the simulated recordings gave no pair of groups to learn from: make more, or longer ones")
     evidence = pairs.evidence[:, kind]
     mean, scale = evidence.mean(axis=0), np.maximum(evidence.std(axis=0), 1e-6)
     nothing = SameNeuron(names=EVIDENCE, mean=mean, scale=scale, layers=[])

@@ -20,7 +20,7 @@ SNR_SPREAD = 0.45  # standard deviation of the logarithm, among the units of a r
 SNR_LIMITS = (3.5, 30.0)  # of a unit: smaller ones can't be detected, larger ones are rare
 SNR_BACKGROUND = (1.0, 3.3)  # of a background unit: too small to be detected, part of the noise
 RATE_SPREAD = 0.5  # standard deviation of the logarithm, among the units of a recording
-RATE_LIMITS_HZ = (1.0, 20.0)  # enough spikes in 40 s to learn from, and not most of them of one unit
+MAX_RATE_HZ = 20.0  # of a unit, so that not most spikes are of one
 MIX_SHARE = (0.3, 1.0)  # of the first footprint in a mixed one
 PROBE_KINDS = {"two columns": 0.35, "four columns": 0.25, "linear": 0.14, "tetrodes": 0.14, "square": 0.12}  # shares
 N_TETRODES = 7  # in a recording of tetrodes
@@ -65,6 +65,7 @@ class SimulationConfig:
     background_per_unit: float = 2.0  # small units for each unit
     snr_median: tuple = (5.5, 10.0)  # of the units
     rate_hz: tuple = (3.0, 9.0)  # median of the units
+    min_rate_hz: float = 1.0  # of a unit: enough spikes in 40 s to learn from
     drift_probability: float = 0.65
     drift_um: tuple = (4.0, 25.0)  # largest displacement
     noise_uv: float = 10.0  # standard deviation within NOISE_BAND_HZ
@@ -300,7 +301,9 @@ def _add_background(soma, config, rng):
     soma = np.vstack([soma, near + rng.normal(0, BACKGROUND_SPREAD_UM, (n_background, 2))])
     snr = np.exp(rng.normal(np.log(rng.uniform(*config.snr_median)), SNR_SPREAD, n_units)).clip(*SNR_LIMITS)
     snr = np.concatenate([snr, rng.uniform(*SNR_BACKGROUND, n_background)])
-    rates = np.exp(rng.normal(np.log(rng.uniform(*config.rate_hz)), RATE_SPREAD, len(soma))).clip(*RATE_LIMITS_HZ)
+    rates = np.exp(rng.normal(np.log(rng.uniform(*config.rate_hz)), RATE_SPREAD, len(soma))).clip(
+        config.min_rate_hz, MAX_RATE_HZ
+    )
     return soma, snr, rates
 
 
