@@ -59,7 +59,7 @@ class SameNeuronConfig:
     bursts: tuple = (0.0, 0.3, 0.8)
     artefacts_per_minute: tuple = (0.0, 0.0, 3.0)
     snr_median: tuple = (5.0, 11.0)  # a range
-    n_rare: int = 60  # more recordings, of units that fire rarely, of any size, mostly on few channels
+    n_rare: int = 50  # more recordings, of units that fire rarely, of any size, mostly on few channels
     rare_rate_hz: tuple = (0.1, 1.5)  # a range
     rare_snr_median: tuple = (6.0, 25.0)  # a range
     rare_few_channels: float = 0.8
@@ -236,6 +236,8 @@ def collect_pairs(simulated, config, index, rng) -> Pairs:
         prepared, set_aside = prepare(simulated.recording, parameters, quiet)
         with open_traces(prepared, set_aside, parameters, None, quiet) as traces:
             for stage, groups in enumerate(sort_by_truth(traces, known, parameters, config, rng)):
+                if groups.n_units < 2:
+                    break
                 found.append(describe_pairs(traces, groups, known, config, stage, index, rng))
     except NothingFound as reason:
         logger.info("recording %d: %s", index, reason)
