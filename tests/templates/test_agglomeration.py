@@ -4,6 +4,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.spikes.spikes import Spikes
@@ -124,8 +125,8 @@ def test_at_a_probability_of_one_nothing_is_merged():
     assert not decisions["merged"].any() and len(decisions) == 1  # what nearly was one is kept for the report
 
 
-def test_one_cluster_is_left_as_it_is():
-    alone = Spikes.at(np.arange(5), 0, 0)
-    merged, _ = merge_clusters(None, alone, SortingParameters())
-    np.testing.assert_array_equal(merged.label, alone.label)
-    np.testing.assert_array_equal(merged.sample_index, alone.sample_index)
+@pytest.mark.parametrize("label", [0, -1])
+def test_one_cluster_or_none_is_left_as_it_is(label):
+    alone = Spikes.at(np.arange(5), 0, label)
+    merged, decisions = merge_clusters(None, alone, SortingParameters())
+    assert merged is alone and len(decisions) == 0

@@ -53,6 +53,8 @@ def merge_clusters(traces, clusters, parameters) -> Spikes:
     decisions : DataFrame
         As from `find_groups`.
     """
+    if clusters.n_units < 2:
+        return clusters, as_table([])
     *groups, decisions = find_groups(traces, clusters, parameters, "clusters")
     return unite_spikes(clusters, *groups), decisions
 
