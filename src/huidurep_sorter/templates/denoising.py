@@ -20,7 +20,7 @@ from huidurep_sorter.traces.snippets import find_neighbourhoods, iterate_snippet
 class DenoisingRules:
     """Which templates are denoised."""
 
-    max_spikes: int = 200  # of which a mean is denoised: of more the plain one counts most; a limit of time
+    max_spikes: int = 50  # of which a mean is denoised; of more, sorting loses by it (templates-36)
     tiny: float = 1e-9  # a limit: against a division by zero
 
 
