@@ -17,11 +17,13 @@ import huidurep_sorter
 from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.encoder import checkpoints
 from huidurep_sorter.encoder.checkpoints import WEIGHTS_FOLDER, find_weights_folder, shipped_weights
-from huidurep_sorter.training.config import read_config
+from huidurep_sorter.encoder.same_neuron import FOLDER
+from huidurep_sorter.training.config import build, read_config, read_values
+from huidurep_sorter.training.same_neuron import SameNeuronConfig
 
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # where conda-forge's isn't PyPI's
-CONFIGS = sorted(WEIGHTS_FOLDER.glob("*/*.yaml"))
+CONFIGS = sorted(path for path in WEIGHTS_FOLDER.glob("*/*.yaml") if path.parent.name != "same_neuron")
 GIT_SHOW = re.compile(r"git show (\w+):(\S+\.safetensors)")
 
 GOOD = """
@@ -75,6 +77,16 @@ def test_every_config_beside_a_card_is_readable():
     assert {path.parent.name for path in CONFIGS} == set(shipped_weights()) == {"base", "fast"}
     for path in CONFIGS:
         assert read_config(path).data.footprints, path
+
+
+def test_the_merging_networks_have_a_card_and_a_config():
+    config = build(SameNeuronConfig, read_values(FOLDER / "config.yaml"), "config.yaml")
+    assert config.footprints and {f"{name}.safetensors" for name in config.features} == {
+        path.name for path in FOLDER.glob("*.safetensors")
+    }
+    card = (FOLDER / "same_neuron.md").read_text()
+    for path in FOLDER.glob("*.safetensors"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in card
 
 
 def test_a_config_names_its_teacher_by_the_sha256_that_its_comment_gives():
