@@ -35,7 +35,7 @@ COLUMNS = dict(
 
 
 @stage("merge")
-def merge_clusters(traces, clusters, parameters) -> Spikes:
+def merge_clusters(traces, clusters, parameters):
     """Merge clusters that are probably one neuron.
 
     Parameters

@@ -43,8 +43,10 @@ def denoise_few(traces, templates, clusters, n_spikes, parameters):
         With the encoder's features; with others templates stay as they are.
     """
     few = np.flatnonzero(np.asarray(n_spikes) <= RULES.max_spikes)
-    encoder = load_encoder(parameters.weights, parameters.torch_device) if parameters.features == "huidurep" else None
-    if len(few) == 0 or encoder is None or not encoder.config.n_decoder_layers:
+    if len(few) == 0 or parameters.features != "huidurep":
+        return templates
+    encoder = load_encoder(parameters.weights, parameters.torch_device)
+    if not encoder.config.n_decoder_layers:
         return templates
     dense, mask = templates.get_dense_templates().copy(), templates.sparsity_mask
     main = (dense**2).sum(axis=1).argmax(axis=1)

@@ -203,8 +203,8 @@ def look_at(traces, spikes, templates, comparable, parameters):
     views : list of dict of int to (n, n_features) float
     """
     main, trains = main_channels(templates), spikes.trains()
-    wanted = [(group, int(c)) for group, row in enumerate(comparable) if row.any() for c in np.unique(main[row])]
-    wanted = sorted({*wanted, *((group, int(main[group])) for group, row in enumerate(comparable) if row.any())})
+    compared = [(group, row) for group, row in enumerate(comparable) if row.any()]
+    wanted = sorted({(group, int(channel)) for group, row in compared for channel in (*main[row], main[group])})
     views = [{} for _ in main]
     if not wanted:
         return views

@@ -185,14 +185,14 @@ def pretrain_same_neuron(config, folder, verbose=False) -> list[Path]:
     folder = Path(folder)
     if not config.footprints:
         raise ValueError("there is nothing to simulate from: name files of footprints in the configuration")
-    read_all(config.footprints)
+    footprints = read_all(config.footprints)
     described = json.dumps(asdict(config))
     folder.mkdir(parents=True, exist_ok=True)
     claim = folder / "config.json"
     if claim.exists() and claim.read_text(encoding="utf8") != described:
         raise ValueError(f"{folder} holds a run of another configuration: name another folder")
     claim.write_text(described, encoding="utf8")
-    pairs, written = Pairs.load(prepare_pairs(folder / "pairs", config, verbose)), []
+    pairs, written = Pairs.load(prepare_pairs(folder / "pairs", config, footprints, verbose)), []
     for kind, features in enumerate(config.features):
         written.append(folder / f"{features}.safetensors")
         save_same_neuron(train_same_neuron(pairs, config, kind), written[-1], training=described)
@@ -210,9 +210,9 @@ def draw_rare_simulation(config, rng) -> SimulationConfig:
     )
 
 
-def prepare_pairs(folder, config, verbose=False) -> list[Path]:
+def prepare_pairs(folder, config, footprints, verbose=False) -> list[Path]:
     """Simulate and sort recordings, and keep the pairs of their groups, a file each; what is there already is kept."""
-    footprints, folder = read_all(config.footprints), Path(folder)
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for index in trange(config.n_recordings + config.n_rare, desc="pairs", disable=not verbose):
