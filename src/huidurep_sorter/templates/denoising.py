@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from spikeinterface.core import ChannelSparsity, Templates
+from spikeinterface.core import ChannelSparsity
 
 from huidurep_sorter.encoder.checkpoints import load_encoder
 from huidurep_sorter.spikes.spikes import Spikes
+from huidurep_sorter.templates.matching import main_channels
+from huidurep_sorter.templates.waveforms import as_templates
 from huidurep_sorter.traces.snippets import find_neighbourhoods, iterate_snippets
 
 
@@ -49,7 +51,7 @@ def denoise_few(traces, templates, clusters, n_spikes, parameters):
     if not encoder.config.n_decoder_layers:
         return templates
     dense, mask = templates.get_dense_templates().copy(), templates.sparsity_mask
-    main = (dense**2).sum(axis=1).argmax(axis=1)
+    main = main_channels(templates)
     means = average_denoised(traces, encoder, clusters, np.asarray(templates.unit_ids)[few], main[few], parameters)
     neighbours = find_neighbourhoods(traces.recording, encoder.config.n_channels).channel_indices
     clock_s = (np.arange(templates.num_samples) - templates.nbefore) / templates.sampling_frequency
@@ -60,15 +62,7 @@ def denoise_few(traces, templates, clusters, n_spikes, parameters):
         where = np.ix_(inside, around[seen])
         noise = len(inside) * (traces.noise_levels[around[seen]] ** 2).sum() / n_spikes[unit]
         dense[unit][where] = blend(dense[unit][where], denoised, noise)
-    blended = Templates(
-        templates_array=dense,
-        sampling_frequency=templates.sampling_frequency,
-        nbefore=templates.nbefore,
-        channel_ids=templates.channel_ids,
-        unit_ids=templates.unit_ids,
-        probe=templates.probe,
-        is_in_uV=False,
-    )
+    blended = as_templates(traces, dense, templates.nbefore, templates.unit_ids)
     return blended.to_sparse(ChannelSparsity(mask, templates.unit_ids, templates.channel_ids))
 
 

@@ -9,8 +9,7 @@ from spikeinterface.sortingcomponents.tools import clean_templates, compute_spar
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import as_spike_vector
 from huidurep_sorter.templates.denoising import denoise_few
-from huidurep_sorter.templates.waveforms import average_waveforms, lags_of_peaks, window_samples
-from huidurep_sorter.traces.probe import one_probe
+from huidurep_sorter.templates.waveforms import as_templates, average_waveforms, lags_of_peaks, window_samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,20 +83,6 @@ def estimate_templates(traces, clusters, parameters) -> Templates:
     n_before, n_after = window_samples(traces, parameters)
     array = average_waveforms(traces, spikes, len(unit_ids), n_before, n_after, sparsity.mask)
     return as_templates(traces, array, n_before, unit_ids, sparsity.mask)
-
-
-def as_templates(traces, array, n_before, unit_ids, sparsity_mask=None) -> Templates:
-    """Give SpikeInterface's templates of mean waveforms: dense, or on the channels of a mask (n_units, n_channels)."""
-    return Templates(
-        templates_array=array,
-        sampling_frequency=traces.sampling_frequency,
-        nbefore=n_before,
-        channel_ids=traces.recording.channel_ids,
-        unit_ids=unit_ids,
-        sparsity_mask=sparsity_mask,
-        probe=one_probe(traces.recording),
-        is_in_uV=False,
-    )
 
 
 def most_frequent(channel_indices, unit_indices, n_units):

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from spikeinterface.core import estimate_templates_with_accumulator, ms_to_samples
+from spikeinterface.core import Templates, estimate_templates_with_accumulator, ms_to_samples
+
+from huidurep_sorter.traces.probe import one_probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,20 @@ def average_waveforms(traces, spikes, n_units, n_before, n_after, sparsity_mask=
         return_in_uV=False,
         sparsity_mask=sparsity_mask,
         **(traces.job_kwargs | dict(n_jobs=1)),
+    )
+
+
+def as_templates(traces, array, n_before, unit_ids, sparsity_mask=None) -> Templates:
+    """Give SpikeInterface's templates of mean waveforms: dense, or on the channels of a mask (n_units, n_channels)."""
+    return Templates(
+        templates_array=array,
+        sampling_frequency=traces.sampling_frequency,
+        nbefore=n_before,
+        channel_ids=traces.recording.channel_ids,
+        unit_ids=unit_ids,
+        sparsity_mask=sparsity_mask,
+        probe=one_probe(traces.recording),
+        is_in_uV=False,
     )
 
 

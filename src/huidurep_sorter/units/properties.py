@@ -16,8 +16,8 @@ from spikeinterface.postprocessing.localization_tools import compute_monopolar_t
 
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spike_trains import TRAIN_RULES, count_presence, lags_to_nearest, violation_ratio
-from huidurep_sorter.templates.estimation import as_templates
 from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, split_half_window
+from huidurep_sorter.templates.waveforms import as_templates
 from huidurep_sorter.traces.probe import channels_within
 from huidurep_sorter.units.acceptance import is_isolated
 from huidurep_sorter.units.discarded import list_discarded
