@@ -17,7 +17,8 @@ from huidurep_sorter.pipeline import (
     detect_peaks,
     extract_features,
     find_clusters,
-    keep_isolated,
+    judge,
+    keep_neurons,
     locate_spikes,
     make_templates,
     match_templates,
@@ -27,6 +28,7 @@ from huidurep_sorter.pipeline import (
     prepare,
     refine_templates,
     select_peaks,
+    split_mixtures,
     window_samples,
 )
 from huidurep_sorter.spikes.clustering import project
@@ -52,7 +54,9 @@ def main(path=PICTURE):
         durations=[20.0], sampling_frequency=30000.0, num_channels=16, num_units=8, seed=SEED
     )
     parameters = SortingParameters(apply_motion_correction=False)
-    with open_traces(prepare(raw, parameters), parameters) as traces:
+    quiet = dict(n_jobs=1, progress_bar=False)
+    prepared, set_aside = prepare(raw, parameters, quiet)
+    with open_traces(prepared, set_aside, parameters, None, quiet) as traces:
         stages = sort_step_by_step(traces, parameters)
         draw(raw, traces, stages, path)
 
@@ -64,10 +68,11 @@ def sort_step_by_step(traces, parameters):
     spikes = locate_spikes(traces, extract_features(traces, spikes, parameters))
     clusters = find_clusters(spikes, parameters)
     merged, _ = merge_clusters(traces, clusters, parameters)
+    merged, _ = split_mixtures(traces, merged, parameters, "clusters")
     templates, aligned = make_templates(traces, merged, parameters)
     templates = refine_templates(traces, templates, aligned, parameters)
-    units = curate(traces, match_templates(traces, templates, parameters), parameters)
-    units, _ = keep_isolated(units, measure(traces, units, aligned), parameters.min_nn_hit_rate)
+    units, _, _ = curate(traces, match_templates(traces, templates, parameters), parameters)
+    units = keep_neurons(judge(measure(traces, units, aligned), parameters), parameters)[0].units
     return dict(clusters=clusters, merged=merged, units=units)
 
 

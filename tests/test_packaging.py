@@ -17,13 +17,13 @@ import huidurep_sorter
 from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.encoder import checkpoints
 from huidurep_sorter.encoder.checkpoints import WEIGHTS_FOLDER, find_weights_folder, shipped_weights
-from huidurep_sorter.encoder.same_neuron import FOLDER
+from huidurep_sorter.encoder.small_networks import FOLDER, file_name
 from huidurep_sorter.training.config import build, read_config, read_values
-from huidurep_sorter.training.same_neuron import SameNeuronConfig
+from huidurep_sorter.training.decisions import QUESTIONS, DecisionsConfig
 
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # where conda-forge's isn't PyPI's
-CONFIGS = sorted(path for path in WEIGHTS_FOLDER.glob("*/*.yaml") if path.parent.name != "same_neuron")
+CONFIGS = sorted(path for path in WEIGHTS_FOLDER.glob("*/*.yaml") if path.parent.name != "decisions")
 GIT_SHOW = re.compile(r"git show (\w+):(\S+\.safetensors)")
 
 GOOD = """
@@ -79,12 +79,11 @@ def test_every_config_beside_a_card_is_readable():
         assert read_config(path).data.footprints, path
 
 
-def test_the_merging_networks_have_a_card_and_a_config():
-    config = build(SameNeuronConfig, read_values(FOLDER / "config.yaml"), "config.yaml")
-    assert config.footprints and {f"{name}.safetensors" for name in config.features} == {
-        path.name for path in FOLDER.glob("*.safetensors")
-    }
-    card = (FOLDER / "same_neuron.md").read_text()
+def test_the_networks_that_decide_have_a_card_and_a_config():
+    config = build(DecisionsConfig, read_values(FOLDER / "config.yaml"), "config.yaml")
+    names = {file_name(question, features) for question in QUESTIONS for features in config.features}
+    assert config.footprints and names == {path.name for path in FOLDER.glob("*.safetensors")}
+    card = (FOLDER / "decisions.md").read_text()
     for path in FOLDER.glob("*.safetensors"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() in card
 

@@ -70,11 +70,9 @@ def test_an_unknown_name_is_refused_by_name(name):
         SortingParameters.from_dict({name: 5})
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [("join_fragments", "merge_temporal_splits"), ("min_confidence", "min_nn_hit_rate")]
-)
-def test_an_old_name_says_the_new_one(old, new):
-    with pytest.raises(ValueError, match=f"unknown parameter '{old}': it is called '{new}' now"):
+@pytest.mark.parametrize(("old", "new"), SortingParameters.replaced.items())
+def test_an_old_name_says_what_decides_now(old, new):
+    with pytest.raises(ValueError, match=f"'{old}' is no parameter any more: '{new}' decides in its place"):
         SortingParameters.from_dict({old: True})
     assert new in SortingParameters.defaults()
 

@@ -221,7 +221,7 @@ def test_silent_unless_verbose(tetrode, quick, tmp_path, monkeypatch, capfd):
         ("batch_size", float("inf"), "batch_size"),
         ("seed", np.array([1]), "seed"),
         ("detect_threshold", object(), "detect_threshold"),
-        ("join_fragments", False, "it is called 'merge_temporal_splits' now"),
+        ("join_fragments", False, "'min_merge_probability' decides in its place"),
         ("merge_max_difference", 0.3, "'min_merge_probability' decides in its place"),
         ("job_kwargs", {"n_job": 2}, "job_kwargs"),
         ("job_kwargs", 2, "job_kwargs"),

@@ -27,8 +27,14 @@ CHUNK_NAMES = ("total_memory", "chunk_size", "chunk_memory", "chunk_duration")  
 class SortingParameters(Checked):
     """What a user may choose, in the order of the stages; `docs/parameters.md` explains each."""
 
-    renamed: ClassVar[dict] = {"join_fragments": "merge_temporal_splits", "min_confidence": "min_nn_hit_rate"}
-    replaced: ClassVar[dict] = {"merge_max_difference": "min_merge_probability"}
+    renamed: ClassVar[dict] = {}
+    replaced: ClassVar[dict] = {
+        "merge_max_difference": "min_merge_probability",
+        "merge_temporal_splits": "min_merge_probability",
+        "join_fragments": "min_merge_probability",
+        "min_nn_hit_rate": "min_unit_probability",
+        "min_confidence": "min_unit_probability",
+    }
 
     apply_preprocessing: bool = parameter(
         True,
@@ -237,34 +243,28 @@ class SortingParameters(Checked):
         change="Take another to compare. 'local' is 'wobble', the best in our experiments, in a sixth of its time.",
         choices="templates.matching:MATCHERS",
     )
-    merge_temporal_splits: bool = parameter(
-        True,
-        stage="curation",
-        text="Merge units that drift took apart: active in turns, one refractory period, alike where one hands over",
-        change="Turn it off where similar neurons are active at different times, as place cells may be.",
-    )
     min_template_norm: float = parameter(
         8.0,
         stage="curation",
-        text="Units of a smaller template norm are dropped; those under 10 stay only if they are distinct",
+        text="Units of a smaller template norm are dropped, however probable they are",
         change="Raise it to keep only large units. Lower it to see small ones, of which more are mixed.",
         unit="units of noise",
         at_least=0.0,
         at_most=10_000.0,
     )
-    min_nn_hit_rate: float = parameter(
-        0.45,
+    min_unit_probability: float = parameter(
+        0.3,
         stage="curation",
-        text="Units are dropped if a smaller fraction of the spikes nearest to theirs, by features, is their own",
-        change="Raise it to keep only units that are well apart from others. Lower it to curate by hand.",
+        text="Units that are less probably a neuron are dropped: one of which half is found, and little else in the unit",
+        change="Raise it to keep only units that are surely neurons. Lower it to curate by hand.",
         at_least=0.0,
         at_most=1.0,
     )
     min_firing_rate: float = parameter(
-        0.1,
+        0.0,
         stage="curation",
-        text="Units that fire less are dropped",
-        change="Lower it where neurons that fire rarely matter, in long recordings above all.",
+        text="Units that fire less are dropped, however probable they are",
+        change="Raise it to leave out neurons that fire rarely.",
         unit="Hz",
         at_least=0.0,
         at_most=1000.0,

@@ -23,15 +23,17 @@ from huidurep_sorter.templates.collisions import without_collisions
 from huidurep_sorter.templates.estimation import make_templates
 from huidurep_sorter.templates.matching import match_templates
 from huidurep_sorter.templates.refinement import refine_templates
+from huidurep_sorter.templates.splitting import split_mixtures
 from huidurep_sorter.templates.waveforms import average_waveforms, window_samples
 from huidurep_sorter.traces.checks import prepare_recording
 from huidurep_sorter.traces.interpolation import MotionCorrectedRecording
 from huidurep_sorter.traces.motion import find_motion
 from huidurep_sorter.traces.periods import merge_periods, of_segments
 from huidurep_sorter.traces.preprocessing import keep_learned, open_traces, prepare
+from huidurep_sorter.units.acceptance import judge, keep_neurons
 from huidurep_sorter.units.curation import curate
 from huidurep_sorter.units.discarded import as_table
-from huidurep_sorter.units.properties import keep_isolated, measure, no_properties
+from huidurep_sorter.units.properties import measure, no_properties
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +114,9 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     spikes = extract_features(traces, spikes, parameters)
     spikes = locate_spikes(traces, spikes)
     clusters = find_clusters(spikes, parameters)
-    clusters, decisions = merge_clusters(traces, clusters, parameters)
+    clusters, merges = merge_clusters(traces, clusters, parameters)
+    clusters, splits = split_mixtures(traces, clusters, parameters, "clusters")
+    decisions = pd.concat([merges, splits], ignore_index=True)
     save_merges(folder, traces, decisions)
     templates, clusters = make_templates(traces, clusters, parameters)
     templates = without_collisions(traces, templates, clusters)
@@ -122,9 +126,10 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     matched = match_templates(traces, templates, parameters)
     units, discarded, later = curate(traces, matched, parameters)
     save_merges(folder, traces, pd.concat([decisions, later], ignore_index=True))
-    measured, vague = keep_isolated(measure(traces, units, clusters), parameters.min_nn_hit_rate)
+    measured = judge(measure(traces, units, clusters), parameters)
+    measured, improbable = keep_neurons(measured, parameters)
     if folder is not None:
-        discarded = pd.concat([discarded, vague], ignore_index=True)
+        discarded = pd.concat([discarded, improbable], ignore_index=True)
         save_findings(folder, measured, clusters, discarded, parameters.seed)
     return measured.to_sorting()
 
@@ -161,7 +166,7 @@ def inspect_sorting(recording, sorting, parameters, folder, job_kwargs=None) -> 
         units, unit_ids = read_units(traces, recording, sorting, parameters)
         peaks = units.take(draw(np.random.default_rng(parameters.seed), units.label, parameters.n_peaks_per_channel))
         clusters = locate_spikes(traces, extract_features(traces, peaks, parameters))
-        measured = measure(traces, units, clusters)
+        measured = judge(measure(traces, units, clusters), parameters)
         save_findings(folder, measured, clusters, as_table([]), parameters.seed)
     found = NumpySorting(units.to_spike_vector(), sorting.sampling_frequency, unit_ids)
     for name, values in measured.properties().items():

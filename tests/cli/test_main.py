@@ -166,7 +166,7 @@ def test_bad_input(source, tmp_path, capsys, tetrode):
     assert "unknown parameter 'no_such'" in line and "p.yaml" in line
     (tmp_path / "p.yaml").write_text("min_confidence: 0.5")
     line = fails(capsys, 2, "sort", source, "-o", tmp_path / "o", "--params", tmp_path / "p.yaml")
-    assert "it is called 'min_nn_hit_rate' now" in line
+    assert "'min_unit_probability' decides in its place" in line
     (tmp_path / "p.yaml").write_text("job_kwargs: {chunk_duration: abc}")
     assert "chunk_duration" in fails(capsys, 2, "sort", source, "-o", tmp_path / "o", "--params", tmp_path / "p.yaml")
     assert "-o" in fails(capsys, 2, "sort", source)

@@ -107,23 +107,24 @@ def test_values_are_written_for_a_reader(value, text):
     assert page.as_text(value) == text
 
 
-def test_the_page_shows_what_was_merged_and_how_surely(output, tmp_path):
+def test_the_page_shows_what_was_merged_and_split_and_how_surely(output, tmp_path):
     folder = tmp_path / "sorter_output"
     shutil.copytree(output, folder)
     kept = page.Run.load(folder).merges
     assert {"clusters"} <= set(kept["stage"]) and kept["probability"].between(0, 1).all()
-    n_merged = (kept["merged"] & (kept["stage"] == "clusters")).sum()
+    n_merged = ((kept["decision"] == "merged") & (kept["stage"] == "clusters")).sum()
     first, second, third = page.Run.load(folder).findings.channel_ids[:3]
-    header = "stage,merged,probability,num_spikes,num_spikes_of_other,channel_id\n"
+    header = "stage,decision,probability,num_spikes,num_spikes_of_other,channel_id\n"
     (folder / "merges.csv").write_text(
-        f"{header}clusters,True,0.99,10,20,{first}\nclusters,True,0.72,111,22,{second}\nunits,False,0.44,3,4,{third}\n"
+        f"{header}clusters,merged,0.99,10,20,{first}\nclusters,merged,0.72,111,22,{second}\n"
+        f"units,kept apart,0.44,3,4,{third}\nunits,split,0.41,50,60,{third}\n"
     )
     text = page.write_report(folder).read_text("utf8")
-    assert f"{n_merged} of clusters" in (output / "report.html").read_text("utf8")
-    assert "1 of units" not in text and "2 of clusters and 0 of units" in text
-    rows = re.findall(r'<td class="text">(merged|kept apart)</td>.*?<td>([\d.]+)</td>', text)
-    assert rows == [("kept apart", "0.44"), ("merged", "0.72")]  # the surest isn't listed
+    assert f"{n_merged} clusters and " in (output / "report.html").read_text("utf8")
+    assert "2 clusters and 0 units were merged; 0 clusters and 1 units were split" in text
+    rows = re.findall(r'<td class="text">(merged|kept apart|split)</td>.*?<td>([\d.]+)</td>', text)
+    assert rows == [("kept apart", "0.44"), ("split", "0.41"), ("merged", "0.72")]  # the surest isn't listed
     (folder / "merges.csv").write_text(header)
-    assert "0 of clusters and 0 of units" in page.write_report(folder).read_text("utf8")
+    assert "0 clusters and 0 units were merged" in page.write_report(folder).read_text("utf8")
     (folder / "merges.csv").unlink()
-    assert "What was merged" not in page.write_report(folder).read_text("utf8")
+    assert "What was merged and split" not in page.write_report(folder).read_text("utf8")

@@ -122,7 +122,7 @@ def test_at_a_probability_of_one_nothing_is_merged():
     parameters = replace(SortingParameters(), min_merge_probability=1.0)
     merged, decisions = merge_clusters(traces, Spikes.at(times, 1, labels), parameters)
     assert merged.n_units == 2
-    assert not decisions["merged"].any() and len(decisions) == 1  # what nearly was one is kept for the report
+    assert decisions["decision"].tolist() == ["kept apart"]  # what nearly was one is kept for the report
 
 
 @pytest.mark.parametrize("label", [0, -1])

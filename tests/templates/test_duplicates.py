@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from huidurep_sorter.templates import duplicates
-from huidurep_sorter.templates.duplicates import find_redundant_units, find_residual_spikes, shared_fraction
+from huidurep_sorter.templates.duplicates import find_redundant_units, find_residual_spikes
 from tests.known import DURATION, FS, on_four_channels, poisson, units
 
 ALL = np.ones((3, 3), dtype=bool)
@@ -13,30 +13,14 @@ ALL = np.ones((3, 3), dtype=bool)
 def test_a_copy_of_a_unit_is_a_duplicate_and_chance_is_not():
     train, other = poisson(10, 0), poisson(10, 1)
     found = units(train, other, train[::3] + 5)
-    bad = find_redundant_units(found, FS, np.bincount(found.label), ALL, max_lag_ms=0.0)
+    bad = find_redundant_units(found, FS, np.bincount(found.label), ALL)
     np.testing.assert_array_equal(bad, [False, False, True])
-
-
-def test_the_tail_of_a_large_spike_is_redundant_even_where_it_is_found_more_often():
-    train = poisson(10, 0, refractory_ms=5.0)
-    tail = np.sort(np.concatenate([train, poisson(3, 1)])) + 60
-    found = units(train, tail)
-    assert not find_redundant_units(found, FS, [30.0, 10.0], ALL, max_lag_ms=0.0).any()
-    np.testing.assert_array_equal(find_redundant_units(found, FS, [30.0, 10.0], ALL, max_lag_ms=3.0), [False, True])
 
 
 def test_a_unit_that_bursts_with_another_is_not_redundant():
     train = poisson(10, 0, refractory_ms=5.0)
     jittered = train + np.random.default_rng(1).integers(-90, 90, train.size)
-    assert not find_redundant_units(units(train, jittered), FS, [2.0, 1.0], ALL, max_lag_ms=3.0).any()
-
-
-def test_the_shared_fraction_is_that_of_the_best_lag():
-    train = np.arange(1, 101) * 3000
-    other = np.concatenate([train[:70] + 45, train[70:] - 45])
-    assert shared_fraction(train, other, FS, 3.0) == pytest.approx(0.7)
-    assert shared_fraction(train, other, FS, 0.0) == 0
-    assert shared_fraction(train, train + 90_000_000, FS, 3.0) == 0
+    assert not find_redundant_units(units(train, jittered), FS, [2.0, 1.0], ALL).any()
 
 
 def test_what_a_small_template_found_in_a_large_spike_is_a_residual():
@@ -72,7 +56,7 @@ def test_of_two_units_of_the_same_spikes_the_larger_one_keeps_them():
 def test_units_that_are_far_apart_may_fire_together():
     train = poisson(10, 0)
     found, far = units(train, train), np.eye(2, dtype=bool)
-    assert not find_redundant_units(found, FS, [2.0, 1.0], far, max_lag_ms=3.0).any()
+    assert not find_redundant_units(found, FS, [2.0, 1.0], far).any()
     assert not find_residual_spikes(found, FS, np.array([2.0, 1.0]), far).any()
 
 

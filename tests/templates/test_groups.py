@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from huidurep_sorter.encoder.same_neuron import load_same_neuron
+from huidurep_sorter.encoder.small_networks import load_networks
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.templates.evidence import EVIDENCE
 from huidurep_sorter.templates.groups import describe_groups, join_views, spread
@@ -33,7 +33,7 @@ def test_parts_of_a_neuron_are_probably_one_and_neurons_are_not(described):
     (groups, comparable), features = described
     assert comparable[0, 1]
     values, lag = groups.compare_with(0, np.array([1, 2]))
-    probability = load_same_neuron(features).probability(values)
+    probability = load_networks("same_neuron", features).probability(values)[:, 0]
     assert probability[0] > 0.9 and probability[1] < 0.1
     assert lag[0] == -3
 

@@ -53,36 +53,21 @@ def neurons():
 
 def test_what_matching_made_of_two_neurons_becomes_two_units(neurons):
     traces, first, second = neurons
-    noise = np.random.default_rng(2).integers(100, DURATION - 100, 1000)
-    matched = units(first[::2], first[1::2], second, second[::3] + 2, noise)  # two parts, a copy, and nothing
-    found, discarded, _ = curate(traces, matched, PARAMETERS)
-    assert found.n_units == 2
-    assert discarded["reason"].isin(["template too small", "no refractory period"]).all() and len(discarded) == 1
+    matched = units(first[::2], first[1::2], second, second[::3] + 2)  # two parts, and a copy
+    found, discarded, decisions = curate(traces, matched, PARAMETERS)
+    assert found.n_units == 2 and len(discarded) == 0
+    assert (decisions["decision"] == "merged").sum() == 1
     for train, truth in zip(found.trains(), (first, second), strict=True):
         assert np.isin(truth, train).mean() > 0.99 and len(train) < 1.01 * len(truth)
-
-
-def test_merging_temporal_splits_is_a_choice(neurons):
-    traces, first, _ = neurons
-    half, late = first < DURATION // 2, first >= DURATION // 2
-    n_units = {
-        merge: curate(traces, units(first[half], first[late]), SortingParameters(merge_temporal_splits=merge))[
-            0
-        ].n_units
-        for merge in (True, False)
-    }
-    assert n_units[True] == 1  # of the same template these two are merged in any case
-    assert n_units[False] == 1
 
 
 @pytest.mark.parametrize(
     "matched",
     [
-        units(np.arange(5) * 9000 + 500),  # too few spikes
-        units(np.random.default_rng(2).integers(100, DURATION - 100, 2000)),  # a template of noise
+        units(np.arange(4) * 9000 + 500),
         Spikes.at(np.arange(100) + 2 * DURATION, 0, 0),  # beyond the recording
     ],
 )
 def test_where_no_unit_is_left_it_is_said(neurons, matched):
-    with pytest.raises(NothingFound, match="no unit is left"):
+    with pytest.raises(NothingFound, match="no unit has enough spikes"):
         curate(neurons[0], matched, PARAMETERS)

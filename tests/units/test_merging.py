@@ -26,7 +26,7 @@ def test_parts_of_one_neuron_become_one_unit_and_another_neuron_stays():
     traces, parts = seen((train[::2], [12, 0, 0, 0]), (train[1::2], [12, 0, 0, 0]), (other, [0, 0, 12, 0]))
     merged, decisions = merge_units(traces, parts, SortingParameters())
     assert merged.n_units == 2
-    assert decisions[["stage", "merged"]].iloc[0].tolist() == ["units", True]
+    assert decisions[["stage", "decision"]].iloc[0].tolist() == ["units", "merged"]
     assert decisions["probability"].iloc[0] > 0.5
     assert sorted(merged.counts()) == pytest.approx(sorted([len(train), len(other)]), abs=3)
 

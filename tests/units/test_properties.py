@@ -1,6 +1,5 @@
 """What is said of each unit, on spikes of known origin."""
 
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +7,16 @@ import pytest
 from spikeinterface.core import create_sorting_analyzer
 from spikeinterface.metrics.quality import get_quality_metric_list
 
-from huidurep_sorter.runtime import NothingFound
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.units import properties
 from tests.known import on_four_channels, units
 
 MAIN = np.array([1, 1])
+
+
+def known(traces, found, clusters):
+    """Measured units, as if all were surely neurons."""
+    return replace(properties.measure(traces, found, clusters), probability=np.ones((found.n_units, 2)))
 
 
 @pytest.fixture
@@ -48,36 +51,13 @@ def test_peaks_have_the_same_owner_where_spikes_were_moved_from_their_peaks(spik
 
 def test_properties_are_those_of_the_spikes(spikes):
     traces, found, clusters = spikes
-    measured = properties.measure(traces, found, clusters).properties()
+    measured = known(traces, found, clusters).properties()
     np.testing.assert_array_equal(measured["huidurep_num_spikes"], [100, 100])
     np.testing.assert_array_equal(measured["main_channel_id"], traces.recording.channel_ids[[1, 1]])
     np.testing.assert_allclose(measured["huidurep_snr"], 100, rtol=0.05)
     np.testing.assert_allclose(measured["huidurep_template_norm"], 10, rtol=0.05)
     np.testing.assert_allclose(measured["huidurep_y"], 20, atol=1)
     np.testing.assert_allclose(measured["huidurep_firing_rate"], 100 / 6.7, rtol=0.01)
-
-
-def test_only_isolated_units_are_kept_with_their_properties(spikes, caplog):
-    traces, found, clusters = spikes
-    measured = properties.measure(traces, found, clusters)
-    with caplog.at_level(logging.INFO, logger="huidurep_sorter"):
-        kept, discarded = properties.keep_isolated(measured, min_nn_hit_rate=0.6)
-    assert "1 units are left out" in caplog.text
-    assert discarded["num_spikes"].tolist() == [100]
-    assert discarded["reason"].str.startswith("too few of the spikes nearest").all()
-    assert {len(values) for values in kept.properties().values()} == {1}
-    assert kept.units.sample_index.tolist() == found.trains()[0].tolist()
-    np.testing.assert_array_equal(kept.fits.scale, measured.fits.scale[found.label == 0])
-    np.testing.assert_array_equal(kept.owner == 0, measured.owner == 0)
-    assert set(kept.owner) == {-1, 0}
-    assert kept.properties()["huidurep_nn_hit_rate"].tolist() == [1.0]
-
-
-def test_where_no_unit_is_isolated_it_is_said(spikes):
-    traces, found, clusters = spikes
-    measured = replace(properties.measure(traces, found, clusters), nn_hit_rate=np.array([0.1, 0.2]))
-    with pytest.raises(NothingFound, match="distinct"):
-        properties.keep_isolated(measured, min_nn_hit_rate=0.45)
 
 
 def test_violations_are_those_of_spikeinterface(spikes):
@@ -87,7 +67,7 @@ def test_violations_are_those_of_spikeinterface(spikes):
     train = np.cumsum(steps) * 200_000 // steps.sum()
     train = train[np.r_[True, np.diff(train) > 32]]
     found = units(train, train + 100)
-    measured = properties.measure(traces, found, clusters).properties()["huidurep_isi_violations_ratio"]
+    measured = known(traces, found, clusters).properties()["huidurep_isi_violations_ratio"]
     sorting = found.to_sorting(traces.sampling_frequency)
     analyzer = create_sorting_analyzer(sorting, traces.recording, sparse=False)
     options = dict(isi_violation=dict(isi_threshold_ms=1.5, min_isi_ms=1.0))

@@ -17,7 +17,7 @@ from pathlib import Path
 from huidurep_sorter.__about__ import __version__
 from huidurep_sorter.parameters import SortingParameters
 
-COMMANDS = ("demo", "sort", "report", "track", "pretrain", "pretrain_pairs", "benchmark")
+COMMANDS = ("demo", "sort", "report", "track", "pretrain", "pretrain_decisions", "benchmark")
 EXIT_CODES = "0 done; 1 the sorting failed; 2 bad command line, parameters or recording; 130 interrupted"
 
 

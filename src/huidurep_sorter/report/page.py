@@ -24,14 +24,13 @@ from huidurep_sorter.units.properties import PROPERTIES
 
 NAME = "report.html"
 MERGES = "merges.csv"
-MERGE_TYPES = dict(stage="str", merged="bool", channel_id="str")  # also of a table without a row
+MERGE_TYPES = dict(stage="str", decision="str", channel_id="str")  # also of a table without a row
 WINDOW_MS = 100.0  # of an autocorrelogram
 BIN_MS = 1.0
 DOUBTFUL = (0.1, 0.9)  # probability of the decisions that are listed
 MOST_MERGES = 40  # that are listed, those nearest to the limit
 PACKAGES = ("spikeinterface", "torch", "numpy", "scipy", "scikit-learn", "numba")
 PREFIX = "huidurep_"
-NEEDED = ("min_template_norm", "min_nn_hit_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class Run:
     artefacts : structured array (n_periods,)
     motion : Motion or None
     merges : DataFrame or None
-        Which clusters and units were merged, or nearly; None where nobody knows, as for another sorter.
+        Which clusters and units were merged, or nearly, or split; None where nobody knows, as for another sorter.
     parameters : dict
     log : str
     """
@@ -167,19 +166,14 @@ def autocorrelograms(sorting):
 
 
 def say_why_kept(row, parameters):
-    """Say what speaks for a unit, from its properties by name; for a sorting of ours also what was needed.
-
-    The rules are those of `acceptance.AcceptanceRules`.
-    """
+    """Say what speaks for a unit, from its properties by name; for a sorting of ours also what was needed."""
     norm, hit_rate = row["template_norm"], row["nn_hit_rate"]
-    needed = {name: f" (least: {parameters[name]:g})" if name in parameters else "" for name in NEEDED}
+    least = f" (least: {parameters['min_template_norm']:g})" if "min_template_norm" in parameters else ""
     return (
         f"{row['label']}: one neuron with a probability of {row['single_unit_probability']:.2f}. "
-        f"{row['num_spikes']:,} spikes, {row['firing_rate']:.2f} Hz. "
-        f"Template norm {norm:.1f}{needed['min_template_norm']}. "
+        f"{row['num_spikes']:,} spikes, {row['firing_rate']:.2f} Hz. Template norm {norm:.1f}{least}. "
         f"Violations of the refractory period: {row['isi_violations_ratio']:.2f} (SpikeInterface's ratio). "
-        f"Of the spikes nearest to its own in the embedding {100 * hit_rate:.0f} % are its own"
-        f"{needed['min_nn_hit_rate']}."
+        f"Of the spikes nearest to its own in the embedding {100 * hit_rate:.0f} % are its own."
     )
 
 
@@ -227,7 +221,7 @@ def list_discarded(findings):
 
 
 def list_merges(run):
-    """Say how many clusters and units were merged, and list the decisions that were least sure.
+    """Say how many clusters and units were merged or split, and list the decisions that were least sure.
 
     Returns
     -------
@@ -236,8 +230,9 @@ def list_merges(run):
     """
     if run.merges is None or run.findings is None:
         return None
-    counts = run.merges[run.merges["merged"]]["stage"].value_counts()
-    summary = " and ".join(f"{counts.get(stage, 0)} of {stage}" for stage in ("clusters", "units"))
+    counts = pd.crosstab(run.merges["decision"], run.merges["stage"])
+    counts = counts.reindex(index=["merged", "split"], columns=["clusters", "units"], fill_value=0)
+    summary = "; ".join(f"{row.clusters} clusters and {row.units} units were {what}" for what, row in counts.iterrows())
     least = run.parameters.get("min_merge_probability", 0.5)
     doubtful = run.merges.assign(away=(run.merges["probability"] - least).abs())
     doubtful = doubtful[doubtful["probability"].between(*DOUBTFUL)].sort_values("away", kind="stable").head(MOST_MERGES)
@@ -245,7 +240,6 @@ def list_merges(run):
     for row in doubtful.drop(columns="away").to_dict("records"):
         channel = row.pop("channel_id")
         x, y = run.findings.contacts_um[list(run.findings.channel_ids).index(channel)]
-        row |= dict(decision="merged" if row.pop("merged") else "kept apart")
         row |= dict(channel=channel, x=f"{x:.0f}", y=f"{y:.0f}")
         rows.append(as_texts(row))
     return dict(summary=summary, rows=rows)

@@ -44,6 +44,7 @@ class ClusteringRules:
     n_bisection_starts: int = 2  # random starts of the mixture that bisects (spikes-22)
     min_share_of_bisection: float = 0.5  # of the smallest cluster, that each part must have (spikes-22)
     bisection_regularization: float = 1e-3  # of the variance; a limit: equal spikes have no covariance
+    tiny: float = 1e-12  # of the variance; a limit: equal points have none
     mixture_regularization: float = 1e-6  # of the mixture by BIC; a limit for the same reason
     min_energy_of_component: float = 1e-6  # of the largest; a limit: what is below is rounding
     jitter: float = 1e-3  # of a step; a limit: equal spikes would make a covariance singular
@@ -147,17 +148,22 @@ def bisect_clusters(spikes, min_cluster_size=20, seed=0) -> Spikes:
         if here.size < 2 * min_cluster_size:
             continue
         x = project(spikes.features[here], spikes.positions_um[here])[:, : RULES.n_bisection_components]
-        mixture = GaussianMixture(
-            2,
-            covariance_type="tied",
-            reg_covar=RULES.bisection_regularization * x.var(),
-            n_init=RULES.n_bisection_starts,
-            random_state=seed,
-        )
-        second = mixture.fit_predict(x) == 1
+        second = fit_two_gaussians(x, seed).predict(x) == 1
         if min(second.sum(), (~second).sum()) >= int(RULES.min_share_of_bisection * min_cluster_size):
             labels[here[second]] = labels.max() + 1
     return spikes.relabelled(labels)
+
+
+def fit_two_gaussians(x, seed=0, means=None):
+    """Fit a mixture of two Gaussians of one shape to points (n, d), from means (2, d) where they are known."""
+    return GaussianMixture(
+        2,
+        covariance_type="tied",
+        reg_covar=max(RULES.bisection_regularization * x.var(), RULES.tiny),
+        n_init=RULES.n_bisection_starts if means is None else 1,
+        means_init=means,
+        random_state=seed,
+    ).fit(x)
 
 
 def split_islands(spikes) -> Spikes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from huidurep_sorter.encoder.same_neuron import load_same_neuron
+from huidurep_sorter.encoder.small_networks import load_networks
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.groups import describe_groups
@@ -26,7 +26,7 @@ class AgglomerationRules:
 RULES = AgglomerationRules()
 COLUMNS = dict(
     stage="str",
-    merged="bool",
+    decision="str",  # "merged", "kept apart" or "split"
     probability="float64",
     num_spikes="int64",
     num_spikes_of_other="int64",
@@ -72,8 +72,12 @@ def find_groups(traces, spikes, parameters, stage):
     if spikes.n_units < 2:
         return np.arange(spikes.n_units), np.zeros(spikes.n_units, dtype="int64"), as_table([])
     groups, comparable = describe_groups(traces, spikes, parameters)
-    network = load_same_neuron(parameters.features)
-    *found, decisions = agglomerate(groups, comparable, network.probability, parameters.min_merge_probability)
+    networks = load_networks("same_neuron", parameters.features)
+
+    def probability(evidence):
+        return networks.probability(evidence)[:, 0]
+
+    *found, decisions = agglomerate(groups, comparable, probability, parameters.min_merge_probability)
     return *found, as_table(decisions, stage)
 
 
@@ -111,15 +115,15 @@ def agglomerate(groups, comparable, probability, min_probability):
     shifts : (n_groups,) int64
         Samples to add to the spikes of each.
     decisions : list of tuple
-        Of each pair that was merged, or that might have been: whether it was, the probability, the spikes of both and
+        Of each pair that was merged, or that might have been: which of both, the probability, the spikes of both and
         the channel of the first.
     """
     pairs, n = Pairs.of(comparable), len(comparable)
     stands_for, shifts, decisions = np.arange(n), np.zeros(n, dtype="int64"), []
 
-    def note(a, b, doubt, merged):
+    def note(a, b, doubt, decision):
         counts = groups.templates.counts
-        decisions.append((merged, 1 - doubt, counts[a], counts[b], groups.main_channel(a)))
+        decisions.append((decision, 1 - doubt, counts[a], counts[b], groups.main_channel(a)))
 
     def update(index, others):
         evidence, lag = groups.compare_with(index, others)
@@ -132,9 +136,9 @@ def agglomerate(groups, comparable, probability, min_probability):
         a, b, doubt, move = pairs.surest()
         if not doubt <= 1 - min_probability:
             for rest in pairs.list_doubtful(1 - RULES.min_probability_of_note):
-                note(*rest, False)
+                note(*rest, "kept apart")
             return stands_for, shifts, decisions
-        note(a, b, doubt, True)
+        note(a, b, doubt, "merged")
         if groups.templates.counts[a] < groups.templates.counts[b]:
             a, b, move = b, a, -move
         groups.unite(a, b, move)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huidurep_sorter.spikes.spike_trains import are_coincident, lags_to_nearest
+from huidurep_sorter.spikes.spike_trains import are_coincident
 from huidurep_sorter.templates.split_half import are_near, estimate_split_half
 
 
@@ -12,8 +12,8 @@ from huidurep_sorter.templates.split_half import are_near, estimate_split_half
 class DuplicateRules:
     """When two spikes are one that was found twice."""
 
-    coincidence_ms: float = 0.4  # ms around one lag, within which the spikes of a redundant unit lie (units-32)
-    max_shared_fraction: float = 0.6  # of a unit's spikes at one lag from another's; more: it is redundant (units-32)
+    coincidence_ms: float = 0.4  # ms from a larger unit's spikes, within which those of a redundant one lie (units-32)
+    max_shared_fraction: float = 0.6  # of a unit's spikes so near another's; more: it is redundant (units-32)
     residual_ms: float = 0.5  # ms from a larger unit's spike, within which its residual is matched (units-10, units-33)
     min_residual_fraction: float = 0.1  # of a unit's spikes; fewer coincidences are left alone (units-10, units-33)
     moved_by: tuple = (5, 7, 9, 11)  # windows by which a train is moved, to see what chance explains (units-50)
@@ -32,17 +32,15 @@ def find_duplicated_spikes(traces, spikes):
     templates = estimate_split_half(traces, spikes)
     norms, near = templates.norms(), are_near(traces, templates)
     energy = norms**2 * spikes.counts()
-    redundant = find_redundant_units(spikes, fs, energy, near, max_lag_ms=0.0)
+    redundant = find_redundant_units(spikes, fs, energy, near)
     duplicated = redundant[spikes.label]
     others, norms, near = spikes.without(redundant), norms[~redundant], near[np.ix_(~redundant, ~redundant)]
     duplicated[~duplicated] = find_residual_spikes(others, fs, norms, near)
     return duplicated
 
 
-def find_redundant_units(spikes, sampling_frequency, size, near, max_lag_ms, rules=RULES):
-    """Find units most of whose spikes lie at one lag from those of one larger unit.
-
-    At lag 0 both are the same spikes, found twice; at 1 or 2 ms they are the tail of a large spike (units-3).
+def find_redundant_units(spikes, sampling_frequency, size, near, rules=RULES):
+    """Find units most of whose spikes are those of one larger unit, found twice.
 
     Parameters
     ----------
@@ -52,21 +50,17 @@ def find_redundant_units(spikes, sampling_frequency, size, near, max_lag_ms, rul
         Of two units the one of the larger size stays.
     near : (n_units, n_units) bool
         Units so far apart that they can't see the same spikes are not compared (units-11).
-    max_lag_ms : float
 
     Returns
     -------
     redundant : (n_units,) bool
     """
-    order = np.argsort(size, kind="stable")
-    trains = spikes.trains()
+    order, trains = np.argsort(size, kind="stable"), spikes.trains()
+    reach = rules.coincidence_ms * sampling_frequency / 1000
     redundant = np.zeros(len(size), dtype=bool)
     for position, small in enumerate(order):
-        shared = (
-            shared_fraction(trains[small], trains[large], sampling_frequency, max_lag_ms, rules)
-            for large in order[position + 1 :]
-            if near[small, large]
-        )
+        larger = (trains[large] for large in order[position + 1 :] if near[small, large])
+        shared = (are_coincident(trains[small], train, reach).mean() for train in larger)
         redundant[small] = any(fraction > rules.max_shared_fraction for fraction in shared)
     return redundant
 
@@ -117,13 +111,3 @@ def expected_coincidences(train, other, reach, rules=RULES):
 def are_residuals(n_coincident, n_spikes, n_expected, rules=RULES):
     """Decide whether so many coincidences of a unit with a larger one are residuals of its spikes."""
     return n_coincident > rules.min_residual_fraction * n_spikes + rules.times_chance * n_expected
-
-
-def shared_fraction(train, other, sampling_frequency, max_lag_ms, rules=RULES):
-    """Give the largest fraction of one train that lies within `coincidence_ms` of one lag to the other."""
-    step = rules.coincidence_ms / 2 * sampling_frequency / 1000
-    n_steps = int(round(max_lag_ms * sampling_frequency / 1000 / step))
-    reach = (n_steps + 2) * step
-    lags = lags_to_nearest(train, other).ravel()
-    counts, _ = np.histogram(lags, bins=np.arange(-n_steps - 2, n_steps + 3) * step)
-    return np.convolve(counts, np.ones(4), "valid").max() / len(train) if np.abs(lags).min() <= reach else 0.0

@@ -149,7 +149,7 @@ def centre(mean, locations_um):
     return weight @ locations_um / max(weight.sum(), 1e-12)
 
 
-def describe_groups(traces, spikes, parameters) -> tuple:
+def describe_groups(traces, spikes, parameters, among=True) -> tuple:
     """Describe groups of spikes, and say which of them are alike enough to be compared.
 
     Parameters
@@ -159,6 +159,8 @@ def describe_groups(traces, spikes, parameters) -> tuple:
         Labels 0 to n_groups - 1, at least one spike each; -1 for none.
     parameters : SortingParameters
         `features` and what they take.
+    among : (n_groups, n_groups) bool, default: True
+        Pairs of which it is asked at all.
 
     Returns
     -------
@@ -167,7 +169,7 @@ def describe_groups(traces, spikes, parameters) -> tuple:
     """
     spikes = spikes.compact()
     templates = estimate_split_half(traces, spikes)
-    comparable = are_comparable(traces, templates)
+    comparable = are_comparable(traces, templates) & among
     on_clock = replace(spikes, sample_index=traces.on_clock_of_signal(spikes.sample_index))
     n_samples = traces.n_samples_with_signal
     groups = Groups(
@@ -196,31 +198,44 @@ def are_comparable(traces, templates):
 
 
 def look_at(traces, spikes, templates, comparable, parameters):
-    """Give the features of some spikes of each group, around its main channel and those of the groups like it.
+    """Give the features of some spikes of each group, for each pair around the main channel of the larger template.
 
     Returns
     -------
     views : list of dict of int to (n, n_features) float
     """
     main, trains = main_channels(templates), spikes.trains()
-    compared = [(group, row) for group, row in enumerate(comparable) if row.any()]
-    wanted = sorted({(group, int(channel)) for group, row in compared for channel in (*main[row], main[group])})
+    first, second = np.nonzero(np.triu(comparable))
+    energy = energies(templates.coefficients)
+    around = np.where(energy[first] >= energy[second], main[first], main[second])
+    pairs = np.column_stack([np.append(first, second), np.append(around, around)])
+    wanted = [tuple(pair) for pair in np.unique(pairs, axis=0).tolist()]
     views = [{} for _ in main]
     if not wanted:
         return views
     shifts = lags_on_channels(traces, templates, wanted)
     chosen = [spread(trains[group], min(len(trains[group]), RULES.n_views)) for group, _ in wanted]
-    samples = np.concatenate([own + shift for own, shift in zip(chosen, shifts, strict=True)])
-    sizes = [len(own) for own in chosen]
-    channels = np.repeat([channel for _, channel in wanted], sizes)
+    features = look_around(traces, chosen, shifts, [channel for _, channel in wanted], parameters)
+    for (group, channel), own in zip(wanted, features, strict=True):
+        views[group][channel] = np.repeat(own, 2, axis=0) if len(own) == 1 else own
+    return views
+
+
+def look_around(traces, trains, shifts, channels, parameters):
+    """Give the features of the spikes of trains, each moved by its shift and seen around its channel.
+
+    Returns
+    -------
+    features : list of (n, n_features) float64
+    """
+    samples = np.concatenate([train + shift for train, shift in zip(trains, shifts, strict=True)])
+    sizes = [len(train) for train in trains]
     margin = int(RULES.margin_ms * traces.sampling_frequency / 1000)
     samples = samples.clip(margin, max(traces.n_samples - margin, margin))
     order = np.argsort(samples, kind="stable")  # SpikeInterface's SVD reads peaks in their order
-    found = FEATURES[parameters.features](traces, Spikes.at(samples, channels).take(order), parameters)
-    features = found[np.argsort(order)].astype("float64")
-    for (group, channel), own in zip(wanted, np.split(features, np.cumsum(sizes)[:-1]), strict=True):
-        views[group][channel] = np.repeat(own, 2, axis=0) if len(own) == 1 else own
-    return views
+    peaks = Spikes.at(samples, np.repeat(channels, sizes)).take(order)
+    features = FEATURES[parameters.features](traces, peaks, parameters)[np.argsort(order)].astype("float64")
+    return np.split(features, np.cumsum(sizes)[:-1])
 
 
 def lags_on_channels(traces, templates, wanted):

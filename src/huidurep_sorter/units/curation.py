@@ -1,27 +1,32 @@
-"""From matched spikes to units: duplicates, merges, and what is no neuron."""
+"""From matched spikes to units: duplicates, merges and splits."""
 
-import logging
-from collections import Counter
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import Spikes
-from huidurep_sorter.templates.duplicates import find_duplicated_spikes, find_redundant_units
-from huidurep_sorter.templates.split_half import are_averaged, are_near, estimate_split_half
+from huidurep_sorter.templates.duplicates import find_duplicated_spikes
+from huidurep_sorter.templates.split_half import are_averaged
+from huidurep_sorter.templates.splitting import split_mixtures
 from huidurep_sorter.templates.waveforms import average_waveforms, lags_of_peaks, window_samples
-from huidurep_sorter.units import acceptance
 from huidurep_sorter.units.discarded import list_discarded
 from huidurep_sorter.units.merging import merge_units
-from huidurep_sorter.units.temporal_splits import merge_temporal_splits
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True, kw_only=True)
+class CurationRules:
+    """What a unit must have to be looked at."""
+
+    min_spikes: int = 5  # of fewer nothing can be told; a limit, which the networks saw in training (units-48)
+
+
+RULES = CurationRules()
 
 
 @stage("curate")
 def curate(traces, matched, parameters):
-    """Merge units, remove duplicates and leave out what is no neuron.
+    """Remove duplicates, merge units, and split those that are two.
 
     Duplicates go before merging: a unit merged with its own copy would lose its refractory period (units-4).
 
@@ -39,57 +44,41 @@ def curate(traces, matched, parameters):
     discarded : DataFrame
         Units that were left out, and why: as `list_discarded` gives.
     decisions : DataFrame
-        Which units were merged: as `find_groups` gives.
+        Which units were merged or split: as `find_groups` and `split_mixtures` give.
 
     Raises
     ------
     NothingFound
         If no unit is left.
     """
-    units, discarded = drop_rare(matched.within(traces.n_samples))
-    if len(units):
-        units, more = drop_rare(units.take(~find_duplicated_spikes(traces, units)))
-        discarded = pd.concat([discarded, more], ignore_index=True)
-    if len(units):
-        units, decisions = merge_units(traces, units, parameters)
-        units, templates, more = drop_noise(traces, units, parameters)
-        discarded = pd.concat([discarded, more], ignore_index=True)
-    for reason, count in Counter(discarded["reason"]).items():
-        logger.info("%d units are left out: %s", count, reason)
-    if len(units) and parameters.merge_temporal_splits:
-        n_units, units = units.n_units, merge_temporal_splits(traces, units, templates)
-        logger.info("%d temporal splits were merged", n_units - units.n_units)
+    units, discarded = remove_duplicates(traces, matched)
     if len(units) == 0:
-        raise NothingFound("no unit is left after curation")
+        raise NothingFound("no unit has enough spikes")
+    units, merges = merge_units(traces, units, parameters)
+    units, splits = split_mixtures(traces, units, parameters, "units")
+    decisions = pd.concat([merges, splits], ignore_index=True)
     return align_to_peaks(traces, units, parameters), discarded, decisions
 
 
-def drop_rare(units):
-    """Leave out units of too few spikes to tell what they are."""
-    rare = units.counts() < acceptance.RULES.min_spikes_of_large
-    return units.without(rare), list_discarded(units, ["too few spikes" if is_rare else None for is_rare in rare])
-
-
-def drop_noise(traces, units, parameters):
-    """Leave out units that are no neurons or the tail of another's spikes.
+def remove_duplicates(traces, matched):
+    """Remove what was found twice, and units of too few spikes to tell what they are.
 
     Returns
     -------
     units : Spikes
-    templates : SplitHalfTemplates
-        Of these units.
     discarded : DataFrame
     """
-    templates = estimate_split_half(traces, units)
-    max_lag_ms = acceptance.RULES.max_lag_of_redundant_ms
-    near = are_near(traces, templates)
-    reasons = acceptance.find_noise(traces, units, templates, parameters)
-    redundant = find_redundant_units(units, traces.sampling_frequency, templates.norms(), near, max_lag_ms)
-    for unit in np.flatnonzero(redundant):
-        reasons[unit] = reasons[unit] or "the tail of a larger unit"
-    bad = np.array([reason is not None for reason in reasons], dtype=bool)
-    logger.info("%d units after merging, %d left out", bad.size, bad.sum())
-    return units.without(bad), templates.take(~bad), list_discarded(units, reasons, templates.norms())
+    units, discarded = drop_rare(matched.within(traces.n_samples))
+    if len(units):
+        units, more = drop_rare(units.take(~find_duplicated_spikes(traces, units)))
+        discarded = pd.concat([discarded, more], ignore_index=True)
+    return units, discarded
+
+
+def drop_rare(units):
+    """Leave out units of too few spikes to tell what they are."""
+    rare = units.counts() < RULES.min_spikes
+    return units.without(rare), list_discarded(units, ["too few spikes" if is_rare else None for is_rare in rare])
 
 
 def align_to_peaks(traces, units, parameters) -> Spikes:

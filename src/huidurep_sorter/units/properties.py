@@ -14,14 +14,12 @@ from spikeinterface.core import ChannelSparsity
 from spikeinterface.metrics.quality.misc_metrics import amplitude_cutoff, isi_violations
 from spikeinterface.postprocessing.localization_tools import compute_monopolar_triangulation
 
-from huidurep_sorter.runtime import NothingFound, stage
-from huidurep_sorter.spikes.spike_trains import TRAIN_RULES, count_presence, lags_to_nearest, violation_ratio
+from huidurep_sorter.runtime import stage
+from huidurep_sorter.spikes.spike_trains import TRAIN_RULES, count_presence, lags_to_nearest
 from huidurep_sorter.templates.split_half import average_split_half, near_main_channel, split_half_window
 from huidurep_sorter.templates.waveforms import as_templates
 from huidurep_sorter.traces.probe import channels_within
-from huidurep_sorter.units.acceptance import is_isolated
-from huidurep_sorter.units.discarded import list_discarded
-from huidurep_sorter.units.labels import single_unit_probability, suggest_labels
+from huidurep_sorter.units.labels import suggest_labels
 from huidurep_sorter.units.spike_probability import SpikeFits, fit_spikes, spike_probabilities
 
 logger = logging.getLogger(__name__)
@@ -61,6 +59,8 @@ class Measured:
     owner : (n_peaks,) int64
         Unit of each peak that was clustered; -1 for none.
     nn_hit_rate : (n_units,) float64
+    probability : (n_units, 2) float64 or None
+        That most of a unit's spikes, and that at least 0.8 of them, are of one neuron, as from `judge`.
     """
 
     traces: object
@@ -72,6 +72,7 @@ class Measured:
     fits: SpikeFits
     owner: np.ndarray
     nn_hit_rate: np.ndarray
+    probability: np.ndarray | None = None
 
     @property
     def size(self):
@@ -89,11 +90,6 @@ class Measured:
         limits_s = RULES.isi_threshold_ms / 1000, RULES.min_isi_ms / 1000
         return self.of_each_train(lambda train: isi_violations([train / fs], duration_s, *limits_s)[0])
 
-    @cached_property
-    def single_unit_probability(self):
-        """Estimate how probable it is that each unit is one neuron, (n_units,)."""
-        return single_unit_probability(self.templates.norms(), self.nn_hit_rate, self.isi_violations_ratio)
-
     @property
     def spike_probability(self):
         """Estimate how probable it is that each spike is of its unit's neuron, (n_spikes,)."""
@@ -103,7 +99,7 @@ class Measured:
     def take(self, which) -> "Measured":
         """Take the units of a mask (n_units,), and number them 0 to n - 1."""
         numbers = np.append(np.where(which, np.cumsum(which) - 1, -1), -1)
-        of_units = ("waveforms", "main", "location_um", "nn_hit_rate")
+        of_units = ("waveforms", "main", "location_um", "nn_hit_rate", "probability")
         return replace(
             self,
             units=self.units.without(~which),
@@ -151,8 +147,8 @@ PROPERTIES = {  # name: (type, function of `Measured`); one more line is one mor
     "huidurep_presence_ratio": ("float64", presence_ratios),
     "huidurep_amplitude_cutoff": ("float64", amplitude_cutoffs),
     "huidurep_nn_hit_rate": ("float64", lambda m: m.nn_hit_rate),
-    "huidurep_single_unit_probability": ("float64", lambda m: m.single_unit_probability),
-    "huidurep_label": ("U5", lambda m: suggest_labels(m.single_unit_probability)),
+    "huidurep_single_unit_probability": ("float64", lambda m: m.probability[:, 1]),
+    "huidurep_label": ("U5", lambda m: suggest_labels(m.probability[:, 1])),
     "huidurep_x": ("float64", lambda m: m.location_um[:, 0]),
     "huidurep_y": ("float64", lambda m: m.location_um[:, 1]),
 }
@@ -198,38 +194,6 @@ def channel_properties(recording, main):
     """Give the id and the group of each unit's main channel, of the types that they have in the recording."""
     main = np.asarray(main, dtype="int64")
     return {"main_channel_id": recording.channel_ids[main], "group": np.asarray(recording.get_channel_groups())[main]}
-
-
-def keep_isolated(measured, min_nn_hit_rate):
-    """Keep the units that are distinct enough from others.
-
-    Parameters
-    ----------
-    measured : Measured
-    min_nn_hit_rate : float
-
-    Returns
-    -------
-    kept : Measured
-    discarded : DataFrame
-        The others, as `list_discarded` gives.
-
-    Raises
-    ------
-    NothingFound
-        If no unit is distinct enough.
-    """
-    traces, units = measured.traces, measured.units
-    fs, n_samples, norms = traces.sampling_frequency, traces.n_samples_with_signal, measured.templates.norms()
-    violations, n_expected = np.array([violation_ratio(train, fs, n_samples) for train in units.trains()]).T
-    isolated = is_isolated(norms, measured.nn_hit_rate, violations, n_expected, min_nn_hit_rate)
-    reason = "too few of the spikes nearest to theirs are their own"
-    if not isolated.all():
-        logger.info("%d units are left out: %s", (~isolated).sum(), reason)
-    if not isolated.any():
-        raise NothingFound("no unit is distinct enough from others")
-    discarded = list_discarded(units, [None if kept else reason for kept in isolated], norms)
-    return measured.take(isolated), discarded
 
 
 def locate_units(traces, waveforms, n_before, main):

@@ -7,7 +7,6 @@ from numba import njit
 
 from huidurep_sorter.templates.split_half import are_averaged
 from huidurep_sorter.traces.probe import channels_within
-from huidurep_sorter.units.labels import unit_evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +150,8 @@ def spike_probabilities(fits, units, sampling_frequency, norm, nn_hit_rate, isi_
         Properties of the units.
     rules : SpikeRules
     """
-    of_unit = unit_evidence(norm, nn_hit_rate, isi_violations_ratio, rules)
+    of_unit = rules.offset + rules.per_log_norm * np.log(np.maximum(norm, 1.0)) + rules.per_nn_hit_rate * nn_hit_rate
+    of_unit = of_unit + rules.per_violations * np.minimum(isi_violations_ratio, 1.0)
     smaller = np.clip(-np.log(np.maximum(fits.scale, 1e-3)), 0.0, 1.0)
     residual = np.clip(np.log(np.maximum(fits.residual, 1e-3)), 0.0, 2.0)
     short = have_short_interval(units, rules.isi_threshold_ms / 1000 * sampling_frequency)

@@ -1,4 +1,4 @@
-"""`huidurep pretrain-pairs CONFIG -o OUT`: train the network that says whether two groups of spikes are one neuron."""
+"""`huidurep pretrain-decisions CONFIG -o OUT`: train the networks that decide what is one neuron."""
 
 import logging
 from pathlib import Path
@@ -8,17 +8,18 @@ import yaml
 from huidurep_sorter.cli.main import EXIT_CODES, UsageError, bad_usage
 
 DESCRIPTION = (
-    "Train the network that decides which clusters and units are one neuron. Recordings are simulated from footprints "
-    "and sorted; the network learns from pairs of their clusters and units. Run again with the same OUT, it goes on "
-    "where it stopped. The configuration of the shipped ones is weights/same_neuron/config.yaml of the repository."
+    "Train the networks that decide which clusters and units are one neuron, and which units are neurons at all. "
+    "Recordings are simulated from footprints and sorted; the networks learn from their clusters and units. Run again "
+    "with the same OUT, it goes on where it stopped. The configuration of the shipped ones is "
+    "weights/decisions/config.yaml of the repository."
 )
 
 
 def add_command(subparsers):
-    """Add `pretrain-pairs`."""
+    """Add `pretrain-decisions`."""
     parser = subparsers.add_parser(
-        "pretrain-pairs",
-        help="train the network that decides what is merged",
+        "pretrain-decisions",
+        help="train the networks that decide what is one neuron",
         description=DESCRIPTION,
         epilog="exit codes: " + EXIT_CODES.replace("the sorting failed", "it failed"),
     )
@@ -31,12 +32,12 @@ def add_command(subparsers):
 def run(arguments):
     """Train; return the exit code."""
     from huidurep_sorter.training.config import build, read_values
-    from huidurep_sorter.training.same_neuron import SameNeuronConfig, pretrain_same_neuron, read_all
+    from huidurep_sorter.training.decisions import DecisionsConfig, pretrain_decisions, read_all
 
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
     with bad_usage():
         try:
-            config = build(SameNeuronConfig, read_values(arguments.config), str(arguments.config))
+            config = build(DecisionsConfig, read_values(arguments.config), str(arguments.config))
         except (yaml.YAMLError, UnicodeDecodeError):
             raise UsageError(f"{arguments.config} is no YAML or JSON file of a configuration") from None
         missing = [path for path in config.footprints if not Path(path).is_file()]
@@ -45,6 +46,6 @@ def run(arguments):
         if not config.footprints:
             raise UsageError(f"{arguments.config} names no file of footprints to simulate from")
         read_all(config.footprints)
-    for path in pretrain_same_neuron(config, arguments.output, arguments.verbose):
+    for path in pretrain_decisions(config, arguments.output, arguments.verbose):
         print(f"weights: {path}")
     return 0

@@ -1,0 +1,73 @@
+"""Groups of two neurons are cut, and neurons are not."""
+
+import numpy as np
+import pytest
+
+from huidurep_sorter.parameters import SortingParameters
+from huidurep_sorter.templates.splitting import cut, split_mixtures
+from tests.known import DURATION, on_four_channels, poisson, units
+
+
+@pytest.fixture(scope="module")
+def neurons():
+    """Traces of two neurons, on channels 1 and 2, and their trains."""
+    array = np.random.default_rng(0).normal(size=(DURATION, 4))
+    wave = np.exp(-((np.arange(-10, 11) / 4.0) ** 2))
+    trains = [poisson(8, seed, refractory_ms=3.0)[1:-1] for seed in (0, 1)]
+    for train, space in zip(trains, ([3, 12, 8, 1], [1, 8, 12, 4]), strict=True):
+        for time in train:
+            array[time - 10 : time + 11] -= np.outer(wave, space)
+    return on_four_channels(array), *trains
+
+
+@pytest.mark.parametrize("features", ["huidurep", "svd"])
+def test_a_group_of_two_neurons_is_cut_and_a_neuron_is_not(neurons, features):
+    traces, first, second = neurons
+    mixed = units(np.sort(np.concatenate([first, second])), first[::2] + DURATION)  # the other one is beyond the end
+    mixed = mixed.take(mixed.sample_index < DURATION)
+    parameters = SortingParameters(features=features, torch_device="cpu")
+    found, decisions = split_mixtures(traces, mixed, parameters, "units")
+    assert found.n_units == 2
+    assert decisions["decision"].tolist() == ["split"] and decisions["probability"][0] < 0.5
+    assert decisions[["num_spikes", "num_spikes_of_other"]].to_numpy().sum() == len(mixed)
+    own = [np.isin(first, train).mean() for train in found.trains()]
+    assert max(own) > 0.95 and min(own) < 0.05
+    again, nothing = split_mixtures(traces, units(first, second), parameters, "units")
+    assert again.n_units == 2 and len(nothing) == 0
+
+
+def test_a_neuron_whose_spikes_shrink_in_bursts_is_not_cut():
+    """Chosen one by one from all of them, spikes wouldn't show that small ones follow large ones."""
+    array = np.random.default_rng(0).normal(size=(DURATION, 4))
+    wave, first = np.exp(-((np.arange(-10, 11) / 4.0) ** 2)), poisson(6, 0, refractory_ms=12.0)[1:-1]
+    later = first[::2] + np.random.default_rng(1).integers(100, 200, len(first[::2]))
+    for train, size in ((first, 1.0), (later, 0.6)):
+        for time in train:
+            array[time - 10 : time + 11] -= size * np.outer(wave, [3, 14, 9, 2])
+    train = np.sort(np.concatenate([first, later]))
+    found, decisions = split_mixtures(on_four_channels(array), units(train), SortingParameters(), "units")
+    assert found.n_units == 1, decisions
+
+
+def test_groups_of_few_spikes_are_left_alone(neurons):
+    traces, first, second = neurons
+    few = units(np.sort(np.concatenate([first[:19], second[:20]])))
+    found, decisions = split_mixtures(traces, few, SortingParameters(min_cluster_size=20), "clusters")
+    np.testing.assert_array_equal(found.label, few.label)
+    assert len(decisions) == 0
+
+
+def test_a_cut_lies_across_the_direction_that_tells_two_clouds_apart():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 12))
+    x[:200, 3] += 8
+    side = cut(x)
+    assert len(set(side[:200])) == len(set(side[200:])) == 1 and side[0] != side[-1]
+    known = np.array([3, 7, 300, 390])
+    for first in (False, True):  # sides keep their names, also with features of another basis
+        again = cut(x[:, ::-1], known=(known, np.array([first, first, not first, not first])))
+        assert (again[:200] == first).all() and (again[200:] != first).all()
+
+
+def test_equal_spikes_are_cut_without_an_error():
+    assert cut(np.ones((50, 12))).shape == (50,)
