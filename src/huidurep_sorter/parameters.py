@@ -255,7 +255,7 @@ class SortingParameters(Checked):
     min_unit_probability: float = parameter(
         0.3,
         stage="curation",
-        text="Units that are less probably a neuron are dropped: one of which half is found, and little else in the unit",
+        text="Units that are less probably a neuron, found with an accuracy of at least 0.5, are dropped",
         change="Raise it to keep only units that are surely neurons. Lower it to curate by hand.",
         at_least=0.0,
         at_most=1.0,

@@ -1,10 +1,13 @@
 """Groups of two neurons are cut, and neurons are not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.templates.splitting import cut, split_mixtures
+from huidurep_sorter.traces.periods import SetAside, as_periods
 from tests.known import DURATION, on_four_channels, poisson, units
 
 
@@ -47,6 +50,22 @@ def test_a_neuron_whose_spikes_shrink_in_bursts_is_not_cut():
     train = np.sort(np.concatenate([first, later]))
     found, decisions = split_mixtures(on_four_channels(array), units(train), SortingParameters(), "units")
     assert found.n_units == 1, decisions
+
+
+def test_a_neuron_stays_one_however_sure_a_merge_must_be(neurons):
+    traces, first, _ = neurons
+    found, decisions = split_mixtures(traces, units(first), SortingParameters(min_merge_probability=1.0), "units")
+    assert found.n_units == 1 and len(decisions) == 0
+
+
+def test_silence_of_the_recording_is_not_counted(neurons):
+    """Of few spikes all are chosen, also where most of the recording is without signal."""
+    traces, first, second = neurons
+    filled = as_periods([np.array([[10_000, DURATION - 900_000]])])
+    few = units(np.sort(np.concatenate([first[-90:], second[-90:]])))
+    traces = replace(traces, set_aside=SetAside(reduced=as_periods([]), filled=filled))
+    found, _ = split_mixtures(traces, few, SortingParameters(), "units")
+    assert len(found) == len(few)
 
 
 def test_groups_of_few_spikes_are_left_alone(neurons):

@@ -23,6 +23,7 @@ from huidurep_sorter.templates.split_half import estimate_split_half, main_chann
 class SplittingRules:
     """How a cut is looked for."""
 
+    max_probability: float = 0.5  # of being one; a limit: what is cut is more probably two
     n_spikes: int = 200  # of a group, in which a cut is looked for; a limit of time
     n_in_a_row: int = 20  # of them, one after another: thinned trains would hide who follows whom (units-62)
 
@@ -62,10 +63,8 @@ class Whole:
         starts = np.linspace(0, n - RULES.n_in_a_row, RULES.n_spikes // RULES.n_in_a_row).round().astype("int64")
         return (starts[:, None] + np.arange(RULES.n_in_a_row)).ravel()
 
-    def without_gaps(self, samples, n_samples):
+    def without_gaps(self, samples):
         """Take the time between rows off samples of chosen spikes, and count the samples that are left."""
-        if len(self.train) <= RULES.n_spikes:
-            return samples, n_samples
         rows = self.train[self.chosen].reshape(-1, RULES.n_in_a_row)
         spans = (rows[:, -1] - rows[:, 0]) * RULES.n_in_a_row // (RULES.n_in_a_row - 1) + 1
         row = np.searchsorted(rows[:, 0], samples, "right") - 1
@@ -74,6 +73,8 @@ class Whole:
 
 def split_mixtures(traces, spikes, parameters, stage):
     """Cut groups whose two parts are probably not one neuron, until none is left.
+
+    They are cut where they are more probably two than one, and less probably one than what is merged.
 
     Parameters
     ----------
@@ -100,13 +101,15 @@ def split_mixtures(traces, spikes, parameters, stage):
         wholes = gather(traces, spikes, labels)
         sides = cut_in_two(traces, wholes, parameters)
         probability = ask(traces, wholes, sides, parameters)
-        mixed = np.flatnonzero(probability < parameters.min_merge_probability)
-        parts, label, labels = [wholes[k] for k in mixed], spikes.label.copy(), labels[mixed]
+        mixed = np.flatnonzero(probability < min(RULES.max_probability, parameters.min_merge_probability))
+        parts, label, labels = [wholes[k] for k in mixed], spikes.label.copy(), np.zeros(0, dtype="int64")
         seen = see(traces, [whole.train for whole in parts], parts, parameters)
         for k, whole, x in zip(mixed, parts, seen, strict=True):
             second = cut(x, parameters.seed, (whole.chosen, sides[k]))
+            if second.all() or not second.any():
+                continue
             label[whole.index[second]] = label.max() + 1
-            labels = np.append(labels, label.max())
+            labels = np.append(labels, [whole.label, label.max()])
             rows.append(("split", probability[k], (~second).sum(), second.sum(), whole.channel))
         spikes = spikes.relabelled(label)
 
@@ -193,9 +196,11 @@ def ask(traces, wholes, sides, parameters):
 
 def without_gaps(groups, halves, whole) -> Groups:
     """Put the trains of both halves of a group on a clock that stands still between the rows of chosen spikes."""
-    trains, n_samples = list(groups.trains), groups.n_samples
+    if len(whole.chosen) == len(whole.train):
+        return groups
+    trains = list(groups.trains)
     for half in halves:
-        trains[half], n_samples = whole.without_gaps(groups.trains[half], groups.n_samples)
+        trains[half], n_samples = whole.without_gaps(groups.trains[half])
     own = [count_presence(Spikes.at(trains[half], 0, 0), groups.sampling_frequency, n_samples)[0] for half in halves]
     presence = np.zeros((len(trains), len(own[0])), dtype="int64")
     presence[halves] = own
