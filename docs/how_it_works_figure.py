@@ -28,7 +28,6 @@ from huidurep_sorter.pipeline import (
     prepare,
     refine_templates,
     select_peaks,
-    split_mixtures,
     window_samples,
 )
 from huidurep_sorter.spikes.clustering import project
@@ -68,7 +67,6 @@ def sort_step_by_step(traces, parameters):
     spikes = locate_spikes(traces, extract_features(traces, spikes, parameters))
     clusters = find_clusters(spikes, parameters)
     merged, _ = merge_clusters(traces, clusters, parameters)
-    merged, _ = split_mixtures(traces, merged, parameters, "clusters")
     templates, aligned = make_templates(traces, merged, parameters)
     templates = refine_templates(traces, templates, aligned, parameters)
     units, _, _ = curate(traces, match_templates(traces, templates, parameters), parameters)

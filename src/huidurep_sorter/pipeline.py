@@ -23,7 +23,6 @@ from huidurep_sorter.templates.collisions import without_collisions
 from huidurep_sorter.templates.estimation import make_templates
 from huidurep_sorter.templates.matching import match_templates
 from huidurep_sorter.templates.refinement import refine_templates
-from huidurep_sorter.templates.splitting import split_mixtures
 from huidurep_sorter.templates.waveforms import average_waveforms, window_samples
 from huidurep_sorter.traces.checks import prepare_recording
 from huidurep_sorter.traces.interpolation import MotionCorrectedRecording
@@ -114,9 +113,7 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     spikes = extract_features(traces, spikes, parameters)
     spikes = locate_spikes(traces, spikes)
     clusters = find_clusters(spikes, parameters)
-    clusters, merges = merge_clusters(traces, clusters, parameters)
-    clusters, splits = split_mixtures(traces, clusters, parameters, "clusters")
-    decisions = pd.concat([merges, splits], ignore_index=True)
+    clusters, decisions = merge_clusters(traces, clusters, parameters)
     save_merges(folder, traces, decisions)
     templates, clusters = make_templates(traces, clusters, parameters)
     templates = without_collisions(traces, templates, clusters)

@@ -121,7 +121,7 @@ def test_the_page_shows_what_was_merged_and_split_and_how_surely(output, tmp_pat
     )
     text = page.write_report(folder).read_text("utf8")
     assert f"{n_merged} clusters and " in (output / "report.html").read_text("utf8")
-    assert "2 clusters and 0 units were merged; 0 clusters and 1 units were split" in text
+    assert "2 clusters and 0 units were merged, and 1 units split" in text
     rows = re.findall(r'<td class="text">(merged|kept apart|split)</td>.*?<td>([\d.]+)</td>', text)
     assert rows == [("kept apart", "0.44"), ("split", "0.41"), ("merged", "0.72")]  # the surest isn't listed
     (folder / "merges.csv").write_text(header)

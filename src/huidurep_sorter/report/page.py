@@ -230,9 +230,11 @@ def list_merges(run):
     """
     if run.merges is None or run.findings is None:
         return None
-    counts = pd.crosstab(run.merges["decision"], run.merges["stage"])
-    counts = counts.reindex(index=["merged", "split"], columns=["clusters", "units"], fill_value=0)
-    summary = "; ".join(f"{row.clusters} clusters and {row.units} units were {what}" for what, row in counts.iterrows())
+    counts = run.merges[["decision", "stage"]].value_counts()
+    clusters, units, split = (
+        counts.get(what, 0) for what in (("merged", "clusters"), ("merged", "units"), ("split", "units"))
+    )
+    summary = f"{clusters} clusters and {units} units were merged, and {split} units split"
     least = run.parameters.get("min_merge_probability", 0.5)
     doubtful = run.merges.assign(away=(run.merges["probability"] - least).abs())
     doubtful = doubtful[doubtful["probability"].between(*DOUBTFUL)].sort_values("away", kind="stable").head(MOST_MERGES)

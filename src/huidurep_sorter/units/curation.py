@@ -8,10 +8,10 @@ from huidurep_sorter.runtime import NothingFound, stage
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.duplicates import find_duplicated_spikes
 from huidurep_sorter.templates.split_half import are_averaged
-from huidurep_sorter.templates.splitting import split_mixtures
 from huidurep_sorter.templates.waveforms import average_waveforms, lags_of_peaks, window_samples
 from huidurep_sorter.units.discarded import list_discarded
 from huidurep_sorter.units.merging import merge_units
+from huidurep_sorter.units.splitting import split_mixtures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def curate(traces, matched, parameters):
     if len(units) == 0:
         raise NothingFound("no unit has enough spikes")
     units, merges = merge_units(traces, units, parameters)
-    units, splits = split_mixtures(traces, units, parameters, "units")
+    units, splits = split_mixtures(traces, units, parameters)
     decisions = pd.concat([merges, splits], ignore_index=True)
     return align_to_peaks(traces, units, parameters), discarded, decisions
 

@@ -1,4 +1,4 @@
-"""Groups of two neurons are cut, and neurons are not."""
+"""Units of two neurons are cut, and neurons are not."""
 
 from dataclasses import replace
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from huidurep_sorter.parameters import SortingParameters
-from huidurep_sorter.templates.splitting import cut, split_mixtures
 from huidurep_sorter.traces.periods import SetAside, as_periods
+from huidurep_sorter.units.splitting import cut, split_mixtures
 from tests.known import DURATION, on_four_channels, poisson, units
 
 
@@ -24,18 +24,18 @@ def neurons():
 
 
 @pytest.mark.parametrize("features", ["huidurep", "svd"])
-def test_a_group_of_two_neurons_is_cut_and_a_neuron_is_not(neurons, features):
+def test_a_unit_of_two_neurons_is_cut_and_a_neuron_is_not(neurons, features):
     traces, first, second = neurons
     mixed = units(np.sort(np.concatenate([first, second])), first[::2] + DURATION)  # the other one is beyond the end
     mixed = mixed.take(mixed.sample_index < DURATION)
     parameters = SortingParameters(features=features, torch_device="cpu")
-    found, decisions = split_mixtures(traces, mixed, parameters, "units")
+    found, decisions = split_mixtures(traces, mixed, parameters)
     assert found.n_units == 2
     assert decisions["decision"].tolist() == ["split"] and decisions["probability"][0] < 0.5
     assert decisions[["num_spikes", "num_spikes_of_other"]].to_numpy().sum() == len(mixed)
     own = [np.isin(first, train).mean() for train in found.trains()]
     assert max(own) > 0.95 and min(own) < 0.05
-    again, nothing = split_mixtures(traces, units(first, second), parameters, "units")
+    again, nothing = split_mixtures(traces, units(first, second), parameters)
     assert again.n_units == 2 and len(nothing) == 0
 
 
@@ -48,13 +48,13 @@ def test_a_neuron_whose_spikes_shrink_in_bursts_is_not_cut():
         for time in train:
             array[time - 10 : time + 11] -= size * np.outer(wave, [3, 14, 9, 2])
     train = np.sort(np.concatenate([first, later]))
-    found, decisions = split_mixtures(on_four_channels(array), units(train), SortingParameters(), "units")
+    found, decisions = split_mixtures(on_four_channels(array), units(train), SortingParameters())
     assert found.n_units == 1, decisions
 
 
 def test_a_neuron_stays_one_however_sure_a_merge_must_be(neurons):
     traces, first, _ = neurons
-    found, decisions = split_mixtures(traces, units(first), SortingParameters(min_merge_probability=1.0), "units")
+    found, decisions = split_mixtures(traces, units(first), SortingParameters(min_merge_probability=1.0))
     assert found.n_units == 1 and len(decisions) == 0
 
 
@@ -64,14 +64,14 @@ def test_silence_of_the_recording_is_not_counted(neurons):
     filled = as_periods([np.array([[10_000, DURATION - 900_000]])])
     few = units(np.sort(np.concatenate([first[-90:], second[-90:]])))
     traces = replace(traces, set_aside=SetAside(reduced=as_periods([]), filled=filled))
-    found, _ = split_mixtures(traces, few, SortingParameters(), "units")
+    found, _ = split_mixtures(traces, few, SortingParameters())
     assert len(found) == len(few)
 
 
-def test_groups_of_few_spikes_are_left_alone(neurons):
+def test_units_of_few_spikes_are_left_alone(neurons):
     traces, first, second = neurons
     few = units(np.sort(np.concatenate([first[:19], second[:20]])))
-    found, decisions = split_mixtures(traces, few, SortingParameters(min_cluster_size=20), "clusters")
+    found, decisions = split_mixtures(traces, few, SortingParameters(min_cluster_size=20))
     np.testing.assert_array_equal(found.label, few.label)
     assert len(decisions) == 0
 

@@ -1,6 +1,6 @@
-"""Groups of spikes that are two neurons, cut in two.
+"""Units that are two neurons, cut in two.
 
-Merging compares two groups by a few spikes of each, and a neuron may have come to another's on the way. Here a group is
+Merging compares two groups by a few spikes of each, and a neuron may have come to another's on the way. Here a unit is
 looked at as a whole: two Gaussians cut its spikes in two, along whichever direction of their features does that best,
 and the network that merges is asked whether both parts are one neuron (units-62).
 """
@@ -24,7 +24,7 @@ class SplittingRules:
     """How a cut is looked for."""
 
     max_probability: float = 0.5  # of being one; a limit: what is cut is more probably two
-    n_spikes: int = 200  # of a group, in which a cut is looked for; a limit of time
+    n_spikes: int = 200  # of a unit, in which a cut is looked for; a limit of time
     n_in_a_row: int = 20  # of them, one after another: thinned trains would hide who follows whom (units-62)
 
 
@@ -33,7 +33,7 @@ RULES = SplittingRules()
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """A group as it is looked at.
+    """A unit as it is looked at.
 
     Attributes
     ----------
@@ -71,38 +71,35 @@ class Whole:
         return samples - rows[row, 0] + (np.cumsum(spans) - spans)[row], spans.sum()
 
 
-def split_mixtures(traces, spikes, parameters, stage):
-    """Cut groups whose two parts are probably not one neuron, until none is left.
+def split_mixtures(traces, units, parameters):
+    """Cut units whose two parts are probably not one neuron, until none is left.
 
     They are cut where they are more probably two than one, and less probably one than what is merged.
 
     Parameters
     ----------
     traces : Traces
-    spikes : Spikes
-        Labels 0 to n_groups - 1, -1 for none.
+    units : Spikes
     parameters : SortingParameters
         `min_merge_probability`, `min_cluster_size`, `seed`, and `features` and what they take are used.
-    stage : "clusters" | "units"
-        What the groups are, for the table.
 
     Returns
     -------
-    spikes : Spikes
-        The second part of a group that was cut has a new label.
+    units : Spikes
+        The second part of a unit that was cut has a new label.
     decisions : DataFrame
         A row of `agglomeration.COLUMNS` for each cut.
     """
-    labels, rows = np.arange(spikes.n_units), []
+    labels, rows = np.arange(units.n_units), []
     while True:
-        labels = labels[spikes.counts()[labels] >= 2 * parameters.min_cluster_size]
+        labels = labels[units.counts()[labels] >= 2 * parameters.min_cluster_size]
         if len(labels) == 0:
-            return spikes, as_table(rows, stage)
-        wholes = gather(traces, spikes, labels)
+            return units, as_table(rows, "units")
+        wholes = gather(traces, units, labels)
         sides = cut_in_two(traces, wholes, parameters)
         probability = ask(traces, wholes, sides, parameters)
         mixed = np.flatnonzero(probability < min(RULES.max_probability, parameters.min_merge_probability))
-        parts, label, labels = [wholes[k] for k in mixed], spikes.label.copy(), np.zeros(0, dtype="int64")
+        parts, label, labels = [wholes[k] for k in mixed], units.label.copy(), np.zeros(0, dtype="int64")
         seen = see(traces, [whole.train for whole in parts], parts, parameters)
         for k, whole, x in zip(mixed, parts, seen, strict=True):
             second = cut(x, parameters.seed, (whole.chosen, sides[k]))
@@ -111,26 +108,26 @@ def split_mixtures(traces, spikes, parameters, stage):
             label[whole.index[second]] = label.max() + 1
             labels = np.append(labels, [whole.label, label.max()])
             rows.append(("split", probability[k], (~second).sum(), second.sum(), whole.channel))
-        spikes = spikes.relabelled(label)
+        units = units.relabelled(label)
 
 
-def gather(traces, spikes, labels):
+def gather(traces, units, labels):
     """Look up the spikes of some labels, and where their templates are largest: a list of `Whole`."""
-    order = np.lexsort((spikes.sample_index, spikes.label))
-    first, last = (np.searchsorted(spikes.label[order], labels, side) for side in ("left", "right"))
+    order = np.lexsort((units.sample_index, units.label))
+    first, last = (np.searchsorted(units.label[order], labels, side) for side in ("left", "right"))
     index = [order[start:stop] for start, stop in zip(first, last, strict=True)]
-    own = spikes.take(np.concatenate(index)).relabelled(np.repeat(np.arange(len(labels)), last - first))
+    own = units.take(np.concatenate(index)).relabelled(np.repeat(np.arange(len(labels)), last - first))
     templates = estimate_split_half(traces, own)
     main = main_channels(templates)
     shifts = lags_on_channels(traces, templates, list(enumerate(main)))
     return [
-        Whole(label=label, index=which, train=spikes.sample_index[which], shift=shift, channel=channel)
+        Whole(label=label, index=which, train=units.sample_index[which], shift=shift, channel=channel)
         for label, which, shift, channel in zip(labels, index, shifts, main, strict=True)
     ]
 
 
 def see(traces, trains, wholes, parameters):
-    """Give the features of trains around the channel of their group, (n, n_features) each."""
+    """Give the features of trains around the channel of their unit, (n, n_features) each."""
     if len(wholes) == 0:
         return []
     shifts, channels = [whole.shift for whole in wholes], [whole.channel for whole in wholes]
@@ -138,7 +135,7 @@ def see(traces, trains, wholes, parameters):
 
 
 def cut_in_two(traces, wholes, parameters):
-    """Say on which side of its cut the chosen spikes of each group lie: a list of (n,) bool."""
+    """Say on which side of its cut the chosen spikes of each unit lie: a list of (n,) bool."""
     seen = see(traces, [whole.train[whole.chosen] for whole in wholes], wholes, parameters)
     return [cut(x, parameters.seed) for x in seen]
 
@@ -167,7 +164,7 @@ def cut(features, seed=0, known=None):
 
 
 def halve(wholes, sides) -> Spikes:
-    """Label the chosen spikes of each group by their side: 2 k and 2 k + 1 of group k."""
+    """Label the chosen spikes of each unit by their side: 2 k and 2 k + 1 of unit k."""
     samples = [whole.train[whole.chosen] for whole in wholes]
     channels = np.repeat([whole.channel for whole in wholes], [len(own) for own in samples])
     labels = np.concatenate([2 * k + second for k, second in enumerate(sides)])
@@ -175,7 +172,7 @@ def halve(wholes, sides) -> Spikes:
 
 
 def ask(traces, wholes, sides, parameters):
-    """Ask how probable it is that both parts of each group are one neuron, (n_groups,); 1 where a part is too small."""
+    """Ask how probable it is that both parts of each unit are one neuron, (n_units,); 1 where a part is too small."""
     probability, least = np.ones(len(wholes)), parameters.min_cluster_size // 2
     asked = [k for k, second in enumerate(sides) if min(second.sum(), (~second).sum()) >= least]
     if not asked:
@@ -195,7 +192,7 @@ def ask(traces, wholes, sides, parameters):
 
 
 def without_gaps(groups, halves, whole) -> Groups:
-    """Put the trains of both halves of a group on a clock that stands still between the rows of chosen spikes."""
+    """Put the trains of both halves of a unit on a clock that stands still between the rows of chosen spikes."""
     if len(whole.chosen) == len(whole.train):
         return groups
     trains = list(groups.trains)
