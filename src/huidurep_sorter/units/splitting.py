@@ -87,28 +87,60 @@ def split_mixtures(traces, units, parameters):
     -------
     units : Spikes
         The second part of a unit that was cut has a new label.
+    parts : (n_cuts, 2) int64
+        The labels of both parts of each cut, in the order of cuts.
     decisions : DataFrame
         A row of `agglomeration.COLUMNS` for each cut.
     """
-    labels, rows = np.arange(units.n_units), []
+    labels, parts, rows = np.arange(units.n_units), [], []
     while True:
         labels = labels[units.counts()[labels] >= 2 * parameters.min_cluster_size]
         if len(labels) == 0:
-            return units, as_table(rows, "units")
+            return units, np.array(parts, dtype="int64").reshape(-1, 2), as_table(rows, "units")
         wholes = gather(traces, units, labels)
         sides = cut_in_two(traces, wholes, parameters)
         probability = ask(traces, wholes, sides, parameters)
         mixed = np.flatnonzero(probability < min(RULES.max_probability, parameters.min_merge_probability))
-        parts, label, labels = [wholes[k] for k in mixed], units.label.copy(), np.zeros(0, dtype="int64")
-        seen = see(traces, [whole.train for whole in parts], parts, parameters)
-        for k, whole, x in zip(mixed, parts, seen, strict=True):
+        chosen, label, labels = [wholes[k] for k in mixed], units.label.copy(), np.zeros(0, dtype="int64")
+        seen = see(traces, [whole.train for whole in chosen], chosen, parameters)
+        for k, whole, x in zip(mixed, chosen, seen, strict=True):
             second = cut(x, parameters.seed, (whole.chosen, sides[k]))
             if second.all() or not second.any():
                 continue
             label[whole.index[second]] = label.max() + 1
-            labels = np.append(labels, [whole.label, label.max()])
+            parts.append((whole.label, label.max()))
+            labels = np.append(labels, parts[-1])
             rows.append(("split", probability[k], (~second).sum(), second.sum(), whole.channel))
         units = units.relabelled(label)
+
+
+def reunite(units, parts, is_neuron):
+    """Undo the splits that don't give two neurons: what is left of a neuron belongs to it.
+
+    Parameters
+    ----------
+    units : Spikes
+    parts : (n_cuts, 2) int64
+        As from `split_mixtures`.
+    is_neuron : (n_units,) bool
+        Of each part, whether it would be kept.
+
+    Returns
+    -------
+    units : Spikes
+    stands : (n_cuts,) bool
+        Which splits stay.
+    """
+    place, good, is_cut = np.arange(units.n_units), np.array(is_neuron), np.zeros(units.n_units, dtype=bool)
+    stands = np.ones(len(parts), dtype=bool)
+    for k in range(len(parts))[::-1]:
+        first, second = parts[k]
+        both = good[first] and good[second]
+        if not both and not is_cut[first] and not is_cut[second]:
+            place[place == second], stands[k] = first, False
+        is_cut[first] |= stands[k]
+        good[first] |= good[second]
+    return units.relabelled(place[units.label]).compact(), stands
 
 
 def gather(traces, units, labels):
