@@ -253,7 +253,7 @@ class SortingParameters(Checked):
         at_most=10_000.0,
     )
     min_unit_probability: float = parameter(
-        0.3,
+        0.4,
         stage="curation",
         text="Units that are less probably a neuron, found with an accuracy of at least 0.5, are dropped",
         change="Raise it to keep only units that are surely neurons. Lower it to curate by hand.",

@@ -29,8 +29,8 @@ def test_a_neuron_is_more_probable_than_a_mixture(measured, features):
 @pytest.mark.parametrize(
     ("change", "values", "reason"),
     [
-        ({}, (0.3, 0.1, 8.0), None),
-        ({}, (0.29, 5.0, 30.0), "probably no neuron"),
+        ({}, (0.4, 0.1, 8.0), None),
+        ({}, (0.39, 5.0, 30.0), "probably no neuron"),
         (dict(min_unit_probability=0.0), (0.0, 5.0, 30.0), None),
         ({}, (1.0, 5.0, 7.9), "template too small"),
         (dict(min_template_norm=0.0), (1.0, 5.0, 7.9), None),
