@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from huidurep_sorter.units.properties import measure
-from huidurep_sorter.units.single_unit import EVIDENCE, describe_units, fullest_stretch, log_following
-from tests.known import DURATION, FS, poisson
+from huidurep_sorter.units.single_unit import EVIDENCE, describe_units, log_following
+from tests.known import DURATION, poisson
 from tests.units.known_units import neuron_and_mixture
 
 
@@ -33,12 +33,6 @@ def test_templates_and_spikes_say_how_large_and_how_equal_they_are(described):
     assert values["log_n_channels"][0] < values["log_n_channels"][1]
     assert values["spread_of_scale"][0] < values["spread_of_scale"][1]
     assert values["nn_hit_rate"][0] > 0.95
-
-
-def test_the_fullest_stretch_is_over_the_mean():
-    even, late = np.arange(1000) * 3000, 2_900_000 + np.arange(1000) * 50
-    assert fullest_stretch(even, FS, DURATION) == pytest.approx(1.0)
-    assert fullest_stretch(late, FS, DURATION) == pytest.approx(10.0)
 
 
 def test_who_follows_another_unit_does_so_more_often_than_by_chance():

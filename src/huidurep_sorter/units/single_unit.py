@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from huidurep_sorter.spikes.spike_trains import (
-    count_presence,
     expected_violations,
     find_violations,
     lags_to_nearest,
     steady_violation_ratio,
 )
-from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.split_half import are_near, differences
 
 
@@ -35,7 +33,6 @@ OF_TRAIN = (
     "log_expected_violations",  # of the refractory period, by a Poisson process
     "log_violations",  # over those expected
     "steady_violations",  # in most stretches of the recording; at most 2
-    "log_fullest_stretch",  # spikes in it, over the mean
     "log_following",  # of the larger unit near it that it follows most, over chance
 )
 OF_TEMPLATE = (
@@ -82,17 +79,10 @@ def describe_trains(measured):
                 np.log(expected + 0.5),
                 np.log((len(find_violations(train, fs)) + 0.5) / (expected + 0.5)),
                 min(steady_violation_ratio(on_clock, fs, n_samples), 2.0),
-                np.log(fullest_stretch(on_clock, fs, n_samples)),
                 max([log_following(train, trains[other], reach, n_samples) for other in larger], default=0.0),
             )
         )
     return np.array(rows)
-
-
-def fullest_stretch(train, sampling_frequency, n_samples):
-    """Give the spikes in the fullest stretch of `presence_bin_s`, over the mean of all stretches."""
-    counts = count_presence(Spikes.at(train, 0, 0), sampling_frequency, n_samples)[0]
-    return counts.max() / counts.mean()
 
 
 def log_following(train, other, reach, n_samples):
