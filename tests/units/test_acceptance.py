@@ -26,6 +26,12 @@ def test_a_neuron_is_more_probable_than_a_mixture(measured, features):
     assert neuron.min() > 0.9 and mixture[1] < 0.5 * neuron[1]
 
 
+@pytest.mark.parametrize("features", ["huidurep", "svd"])
+def test_a_neuron_that_fires_only_for_a_while_is_probable_too(features):
+    late = measure(*neuron_and_mixture(from_share=0.8))
+    assert judge(late, SortingParameters(features=features)).probability[0].min() > 0.7
+
+
 @pytest.mark.parametrize(
     ("change", "values", "reason"),
     [
