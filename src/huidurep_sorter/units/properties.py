@@ -60,7 +60,7 @@ class Measured:
         Unit of each peak that was clustered; -1 for none.
     nn_hit_rate : (n_units,) float64
     probability : (n_units, 2) float64 or None
-        That most of a unit's spikes, and that at least 0.8 of them, are of one neuron, as from `judge`.
+        That a neuron was found, and that at least 0.8 of a unit's spikes are its own, as from `judge`.
     """
 
     traces: object

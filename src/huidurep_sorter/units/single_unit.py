@@ -9,10 +9,10 @@ import numpy as np
 
 from huidurep_sorter.spikes.spike_trains import (
     expected_violations,
-    find_violations,
     lags_to_nearest,
     steady_violation_ratio,
 )
+from huidurep_sorter.templates.evidence import violations
 from huidurep_sorter.templates.split_half import are_near, differences
 
 
@@ -20,7 +20,7 @@ from huidurep_sorter.templates.split_half import are_near, differences
 class EvidenceRules:
     """What is counted. The networks were trained with these; another value needs other networks."""
 
-    tail_ms: float = 3.0  # ms after a larger unit's spike, in which its tail or a badly matched rest lies (units-61)
+    tail_ms: float = 3.0  # ms after a larger unit's spike, in which its tail or a badly matched rest lies (units-63)
     most: float = 2.0  # a limit: a difference of templates that is larger says nothing more
     least: float = 1e-3  # a limit: against the logarithm of zero
 
@@ -77,7 +77,7 @@ def describe_trains(measured):
                 np.log(len(train)),
                 np.log(len(train) / traces.duration_s),
                 np.log(expected + 0.5),
-                np.log((len(find_violations(train, fs)) + 0.5) / (expected + 0.5)),
+                violations(train, fs, n_samples),
                 min(steady_violation_ratio(on_clock, fs, n_samples), 2.0),
                 max([log_following(train, trains[other], reach, n_samples) for other in larger], default=0.0),
             )
