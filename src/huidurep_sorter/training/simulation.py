@@ -12,6 +12,13 @@ from probeinterface import Probe, ProbeGroup, generate_linear_probe, generate_mu
 from spikeinterface.core import NumpyRecording
 
 from huidurep_sorter.training.footprints import N_DELAYS, mix, project, slow, template_samples, turn, vary
+from huidurep_sorter.training.simulated_trains import (
+    N_STEPS_PER_S,
+    SPIKE_DTYPE,
+    draw_common_bursts,
+    fire,
+    fire_bursts,
+)
 
 DRIFT_STEP_UM = 1.5  # um between the positions for which a unit has templates: below what a template shows
 REACH_UM = 200.0  # um beyond which a unit isn't projected: it is lost in the noise there
@@ -31,26 +38,12 @@ FEW_CHANNELS = (1, 2, 4, 8, 16)  # contacts of a small probe; four are a tetrode
 UNITS_PER_CONTACT = (0.8, 2.0)  # of a small probe, and two more: more than larger ones have, as close to them
 NEIGHBOUR_UM = (5.0, 20.0)  # um from a unit to its neighbour of like shape
 EDGE_UM = 8.0  # um beyond the outer contacts where units may lie
-N_STEPS_PER_S = 10  # times a second at which the probe's displacement may change
-REFRACTORY_S = 0.0025  # s
-INTERVAL_SHAPE = 0.8  # of the gamma distribution of intervals: a little more irregular than Poisson
-EDGE_S = 0.02  # s at both ends without a spike, so that snippets are whole
-AMPLITUDE_SPREAD = 0.07  # standard deviation of a unit's amplitude
-AMPLITUDE_LIMITS = (0.4, 1.5)  # of a spike's amplitude over its unit's mean
-BURST_PROBABILITY = 0.3  # that a unit's spikes are smaller after a short interval
-BURST_LOSS = (0.15, 0.4)  # share of the amplitude that a spike loses after an interval of zero
-BURST_S = 0.012  # s over which that recovers to 1/e
 N_FORMS = 4  # of a spike that changes in bursts, from that of a lone spike to the last of a long burst
-BURST_NEXT = (0.2, 0.65)  # probability that another spike follows in a burst
-BURST_INTERVAL_S = (0.0025, 0.02)  # s between the spikes of a burst, uniform in the logarithm
-BURST_FATIGUE = (0.3, 0.8)  # of the whole change, that each spike of a burst adds
-BURST_RECOVERY_S = (0.01, 0.04)  # s over which the change recovers to 1/e
 BURST_SIZE = (0.4, 0.9)  # of a spike that has changed as much as it can, over a lone one
 BURST_SLOWING = (1.1, 1.7)  # of its course after the trough
 BURST_GRADIENT = 0.5  # standard deviation of what its size changes by along 50 um of the cell, each way
 ARTEFACT_MS = (5.0, 60.0)  # ms that an artefact lasts
 ARTEFACT_SIZE = (3.0, 12.0)  # times the noise, in the band of spikes, on all channels in part alike
-SPIKE_DTYPE = [("sample_index", "int64"), ("unit_index", "int64"), ("step", "int64"), ("amplitude", "float32")]
 NOISE_BAND_HZ = (300.0, 6000.0)  # in which the noise has the wanted size; the usual band of spikes
 
 
@@ -77,6 +70,8 @@ class SimulationConfig:
     bursts: float = 0.0  # probability that a unit fires in bursts, in which its spikes change size and shape
     positive: float = 0.0  # probability that a unit's spikes are turned over, as those of axons
     artefacts_per_minute: float = 0.0  # on all channels
+    part_time: float = 0.0  # probability that a unit fires only for a part of the recording
+    together: float = 0.0  # probability that the units of a recording fire together, in bursts of all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +144,7 @@ def simulate(footprints, config: SimulationConfig, seed, sampling_frequency=3000
     n_samples = int(config.duration_s * sampling_frequency)
     traces = make_noise(n_samples, contacts, config.noise_uv, sampling_frequency, rng)
     steps_um, step_of_time = _drift(config, rng)
+    bursts_of_all = draw_common_bursts(config, rng)
 
     soma = _place_units(contacts, kind, config, rng)
     like = draw_neighbours(soma, config, rng)
@@ -162,7 +158,7 @@ def simulate(footprints, config: SimulationConfig, seed, sampling_frequency=3000
         templates, near = _templates(vary(drawn[unit], rng), contacts - soma[unit], steps_um, sampling_frequency)
         trough = -templates.min(axis=(1, 3)).min(axis=1).mean()
         templates *= snr[unit] * config.noise_uv / max(trough, 1e-6)  # 1e-6: against a division by zero
-        own = _fire(unit, rates[unit], config.duration_s, sampling_frequency, step_of_time, rng)
+        own = fire(unit, rates[unit], config, sampling_frequency, step_of_time, bursts_of_all, rng)
         if config.bursts or config.positive:
             own, templates = _change(own, templates, contacts[near] - soma[unit], sampling_frequency, config, rng)
         quarter = rng.integers(N_DELAYS, size=own.size)
@@ -245,34 +241,6 @@ def _slow_down(templates, n_before, factor):
     low = np.minimum(source.astype("int64"), len(t) - 2)
     part = (source - low)[:, None, None]
     return (1 - part) * templates[:, low] + part * templates[:, low + 1]
-
-
-def fire_bursts(spikes, sampling_frequency, rng):
-    """Draw from a unit's spikes those that begin a burst, and let others follow them.
-
-    Returns
-    -------
-    spikes : structured array
-    change : (n_spikes,)
-        How much each has changed, 0 to 1.
-    """
-    following, low, high = rng.uniform(*BURST_NEXT), *np.log(BURST_INTERVAL_S)
-    fatigue, recovery_s = rng.uniform(*BURST_FATIGUE), rng.uniform(*BURST_RECOVERY_S)
-    first = spikes[rng.random(len(spikes)) < 1 - following]  # so that the rate stays about the same
-    lengths = rng.geometric(1 - following, len(first))
-    out = np.repeat(first, lengths)
-    is_first = np.concatenate([[True], np.diff(np.repeat(np.arange(len(first)), lengths)) > 0])[: len(out)]
-    gaps = np.where(is_first, 0.0, np.exp(rng.uniform(low, high, len(out))))
-    since = np.cumsum(gaps) - np.repeat(np.cumsum(gaps)[is_first], lengths)
-    out["sample_index"] += np.round(since * sampling_frequency).astype("int64")
-    out = np.sort(out, order="sample_index")
-    far = np.diff(out["sample_index"], prepend=-(10**9)) >= REFRACTORY_S * sampling_frequency
-    far &= out["sample_index"] <= spikes["sample_index"].max()
-    out, change, state = out[far], np.zeros(far.sum()), 0.0
-    for index, gap_s in enumerate(np.diff(out["sample_index"], prepend=0) / sampling_frequency):
-        state = state * np.exp(-gap_s / recovery_s)
-        change[index], state = state, min(state + fatigue, 1.0)
-    return out, change
 
 
 def _add_artefacts(traces, config, sampling_frequency, rng):
@@ -404,23 +372,6 @@ def _templates(footprint, points, steps_um, sampling_frequency):
     moved = points[near][None] - np.column_stack([0 * steps_um, steps_um])[:, None]
     out = project(footprint, moved.reshape(-1, 2), sampling_frequency)
     return out.reshape(len(steps_um), near.size, *out.shape[1:]).transpose(0, 2, 1, 3).copy(), near
-
-
-def _fire(unit, rate_hz, duration_s, sampling_frequency, step_of_time, rng):
-    """Draw the spikes of a unit."""
-    n = int(2 * duration_s * rate_hz) + 20  # more than will fit into the recording
-    mean_s = max(1 / rate_hz - REFRACTORY_S, 1e-3)  # 1 ms: at rates that refractoriness hardly allows
-    times = np.cumsum(REFRACTORY_S + rng.gamma(INTERVAL_SHAPE, mean_s / INTERVAL_SHAPE, n))
-    times = times[(times > EDGE_S) & (times < duration_s - EDGE_S)]
-    spikes = np.zeros(times.size, dtype=SPIKE_DTYPE)
-    spikes["sample_index"] = (times * sampling_frequency).astype("int64")
-    spikes["unit_index"] = unit
-    spikes["step"] = step_of_time[(times * N_STEPS_PER_S).astype(int)]
-    amplitude = rng.normal(1.0, AMPLITUDE_SPREAD, times.size)
-    if rng.random() < BURST_PROBABILITY:
-        amplitude *= 1 - rng.uniform(*BURST_LOSS) * np.exp(-np.diff(times, prepend=-1.0) / BURST_S)
-    spikes["amplitude"] = amplitude.clip(*AMPLITUDE_LIMITS)
-    return spikes
 
 
 def _inject(traces, spikes, quarter, templates, near, n_before):

@@ -16,7 +16,7 @@ from huidurep_sorter.benchmark.sorters.probes import (
     noise_covariance,
     tetrode_probe,
 )
-from huidurep_sorter.training.simulation import fire_bursts
+from huidurep_sorter.training.simulated_trains import fire_bursts
 
 CLOSE_UM = (5.0, 20.0)  # um from a unit to the one that it is like
 LIKENESS = 0.1  # standard deviation of the logarithm by which the shapes of two such units differ
