@@ -40,6 +40,17 @@ def on_four_channels(array, fs=FS):
     return traces_of(recording)
 
 
+def two_neurons():
+    """Traces of two neurons, on channels 1 and 2, and their trains."""
+    array = np.random.default_rng(0).normal(size=(DURATION, 4))
+    wave = np.exp(-((np.arange(-10, 11) / 4.0) ** 2))
+    trains = [poisson(8, seed, refractory_ms=3.0)[1:-1] for seed in (0, 1)]
+    for train, space in zip(trains, ([3, 12, 8, 1], [1, 8, 12, 4]), strict=True):
+        for time in train:
+            array[time - 10 : time + 11] -= np.outer(wave, space)
+    return on_four_channels(array), *trains
+
+
 def templates_at(*places):
     """Split-half templates of one neuron, seen at channel 0 (place 0) to at channel 1 (place 1)."""
     array = np.zeros((len(places), 2, 60, 4))

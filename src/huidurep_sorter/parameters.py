@@ -195,7 +195,7 @@ class SortingParameters(Checked):
     min_merge_probability: float = parameter(
         0.5,
         stage="clustering",
-        text="Clusters, and units, become one if they are one neuron with at least this probability; at 1 none do",
+        text="Clusters, and units, become one if they are one neuron with at least this probability; near 1 few do",
         change="Raise it where different neurons end in one unit, lower it where one neuron ends in several.",
         at_least=0.0,
         at_most=1.0,

@@ -33,7 +33,6 @@ from huidurep_sorter.units.acceptance import judge, keep_neurons
 from huidurep_sorter.units.curation import curate
 from huidurep_sorter.units.discarded import as_table
 from huidurep_sorter.units.properties import measure, no_properties
-from huidurep_sorter.units.splitting import reunite, split_mixtures
 
 logger = logging.getLogger(__name__)
 
@@ -122,32 +121,13 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     if folder is not None and (parameters.save_array or parameters.debug):
         save_arrays(folder, traces, peaks, clusters, templates)
     matched = match_templates(traces, templates, parameters)
-    units, discarded, merges = curate(traces, matched, parameters)
-    measured, splits = split_units(traces, units, clusters, parameters)
-    save_merges(folder, traces, pd.concat([decisions, merges, splits], ignore_index=True))
-    measured, improbable = keep_neurons(measured, parameters)
+    units, discarded, more = curate(traces, matched, parameters)
+    save_merges(folder, traces, pd.concat([decisions, more], ignore_index=True))
+    measured, improbable = keep_neurons(judge(measure(traces, units, clusters), parameters), parameters)
     if folder is not None:
         discarded = pd.concat([discarded, improbable], ignore_index=True)
         save_findings(folder, measured, clusters, discarded, parameters.seed)
     return measured.to_sorting()
-
-
-def split_units(traces, units, clusters, parameters):
-    """Split the units that are two neurons, and measure all; a split stands where both parts are kept.
-
-    Returns
-    -------
-    measured : Measured
-        With the probabilities of units.
-    splits : DataFrame
-        As `split_mixtures` gives.
-    """
-    split, parts, splits = split_mixtures(traces, units, parameters)
-    measured = judge(measure(traces, split, clusters), parameters)
-    split, stands = reunite(split, parts, measured.probability[:, 0] >= parameters.min_unit_probability)
-    if not stands.all():
-        measured = judge(measure(traces, split, clusters), parameters)
-    return measured, splits[stands]
 
 
 def inspect_sorting(recording, sorting, parameters, folder, job_kwargs=None) -> NumpySorting:
@@ -238,7 +218,7 @@ def save_findings(folder, measured, clusters, discarded, seed):
 
 
 def save_merges(folder, traces, decisions):
-    """Save what was merged, or nearly, as `<folder>/merges.csv`, with the ids of channels."""
+    """Save what was merged, or nearly, or split, as `<folder>/merges.csv`, with the ids of channels."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         channel_ids = np.asarray(traces.recording.channel_ids)[decisions["channel_index"]]

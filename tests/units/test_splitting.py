@@ -6,22 +6,14 @@ import numpy as np
 import pytest
 
 from huidurep_sorter.parameters import SortingParameters
-from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.traces.periods import SetAside, as_periods
-from huidurep_sorter.units.splitting import cut, reunite, split_mixtures
-from tests.known import DURATION, on_four_channels, poisson, units
+from huidurep_sorter.units.splitting import are_overlapped, cut, split_mixtures
+from tests.known import DURATION, on_four_channels, poisson, two_neurons, units
 
 
 @pytest.fixture(scope="module")
 def neurons():
-    """Traces of two neurons, on channels 1 and 2, and their trains."""
-    array = np.random.default_rng(0).normal(size=(DURATION, 4))
-    wave = np.exp(-((np.arange(-10, 11) / 4.0) ** 2))
-    trains = [poisson(8, seed, refractory_ms=3.0)[1:-1] for seed in (0, 1)]
-    for train, space in zip(trains, ([3, 12, 8, 1], [1, 8, 12, 4]), strict=True):
-        for time in train:
-            array[time - 10 : time + 11] -= np.outer(wave, space)
-    return on_four_channels(array), *trains
+    return two_neurons()
 
 
 @pytest.mark.parametrize("features", ["huidurep", "svd"])
@@ -30,13 +22,13 @@ def test_a_unit_of_two_neurons_is_cut_and_a_neuron_is_not(neurons, features):
     mixed = units(np.sort(np.concatenate([first, second])), first[::2] + DURATION)  # the other one is beyond the end
     mixed = mixed.take(mixed.sample_index < DURATION)
     parameters = SortingParameters(features=features, torch_device="cpu")
-    found, _, decisions = split_mixtures(traces, mixed, parameters)
+    found, decisions = split_mixtures(traces, mixed, parameters)
     assert found.n_units == 2
     assert decisions["decision"].tolist() == ["split"] and decisions["probability"][0] < 0.5
     assert decisions[["num_spikes", "num_spikes_of_other"]].to_numpy().sum() == len(mixed)
     own = [np.isin(first, train).mean() for train in found.trains()]
     assert max(own) > 0.95 and min(own) < 0.05
-    again, _, nothing = split_mixtures(traces, units(first, second), parameters)
+    again, nothing = split_mixtures(traces, units(first, second), parameters)
     assert again.n_units == 2 and len(nothing) == 0
 
 
@@ -49,13 +41,13 @@ def test_a_neuron_whose_spikes_shrink_in_bursts_is_not_cut():
         for time in train:
             array[time - 10 : time + 11] -= size * np.outer(wave, [3, 14, 9, 2])
     train = np.sort(np.concatenate([first, later]))
-    found, _, decisions = split_mixtures(on_four_channels(array), units(train), SortingParameters())
+    found, decisions = split_mixtures(on_four_channels(array), units(train), SortingParameters())
     assert found.n_units == 1, decisions
 
 
 def test_a_neuron_stays_one_however_sure_a_merge_must_be(neurons):
     traces, first, _ = neurons
-    found, _, decisions = split_mixtures(traces, units(first), SortingParameters(min_merge_probability=1.0))
+    found, decisions = split_mixtures(traces, units(first), SortingParameters(min_merge_probability=1.0))
     assert found.n_units == 1 and len(decisions) == 0
 
 
@@ -65,14 +57,14 @@ def test_silence_of_the_recording_is_not_counted(neurons):
     filled = as_periods([np.array([[10_000, DURATION - 900_000]])])
     few = units(np.sort(np.concatenate([first[-90:], second[-90:]])))
     traces = replace(traces, set_aside=SetAside(reduced=as_periods([]), filled=filled))
-    found, _, _ = split_mixtures(traces, few, SortingParameters())
+    found, _ = split_mixtures(traces, few, SortingParameters())
     assert len(found) == len(few)
 
 
 def test_units_of_few_spikes_are_left_alone(neurons):
     traces, first, second = neurons
     few = units(np.sort(np.concatenate([first[:19], second[:20]])))
-    found, _, decisions = split_mixtures(traces, few, SortingParameters(min_cluster_size=20))
+    found, decisions = split_mixtures(traces, few, SortingParameters(min_cluster_size=20))
     np.testing.assert_array_equal(found.label, few.label)
     assert len(decisions) == 0
 
@@ -93,19 +85,15 @@ def test_equal_spikes_are_cut_without_an_error():
     assert cut(np.ones((50, 12))).shape == (50,)
 
 
-@pytest.mark.parametrize(
-    ("is_neuron", "labels", "stands"),
-    [
-        ([1, 1, 1, 1], [0, 1, 2, 3], [1, 1]),
-        ([1, 1, 1, 0], [0, 1, 2, 0], [1, 0]),  # the second cut of 0 gave no neuron
-        ([1, 1, 0, 1], [0, 1, 2, 3], [1, 1]),  # what was cut off first is left out: its other part was two
-        ([1, 1, 0, 0], [0, 1, 0, 0], [0, 0]),
-        ([0, 1, 0, 0], [0, 1, 0, 0], [0, 0]),
-    ],
-)
-def test_a_split_stands_where_both_parts_are_neurons(is_neuron, labels, stands):
-    parts = np.array([[0, 2], [0, 3]])  # of unit 0 the part 2 was cut, and then 3
-    found, kept = reunite(Spikes.at(np.arange(4), 0, np.arange(4)), parts, np.array(is_neuron, dtype=bool))
-    _, expected = np.unique(labels, return_inverse=True)
-    assert found.label.tolist() == expected.tolist()
-    assert kept.tolist() == [bool(stand) for stand in stands]
+def test_spikes_that_another_unit_overlaps_are_known(neurons):
+    traces, *_ = neurons  # at 30 kHz, so that 1 ms are 30 samples
+    found = units(np.array([1000, 2000, 3000, 3010]), np.array([1020, 2040, 4000]))
+    overlapped = np.sort(found.sample_index[are_overlapped(traces, found)])
+    assert overlapped.tolist() == [1000, 1020]  # 3000 and 3010 are of one unit
+
+
+def test_a_unit_is_left_alone_where_another_one_always_fires_with_it(neurons):
+    traces, first, second = neurons
+    mixed = np.sort(np.concatenate([first, second]))
+    found, decisions = split_mixtures(traces, units(mixed, mixed + 5), SortingParameters())
+    assert found.n_units == 2 and len(decisions) == 0

@@ -61,7 +61,8 @@ OF_VIEWS = (
     "mixing",  # neighbours of the other group over those that chance explains: 1 for one cloud
     "log_relative_spread",  # over the squared norm of the means
 )
-EVIDENCE = (*OF_TEMPLATES, *OF_TRAINS, *OF_PLACE, *OF_VIEWS)
+OF_ORIGIN = ("are_parts",)  # 1: one unit was cut in two where its spikes differ most, so these differ; 0: as found
+EVIDENCE = (*OF_TEMPLATES, *OF_TRAINS, *OF_PLACE, *OF_VIEWS, *OF_ORIGIN)
 
 
 def compare_templates(difference, energies, n_spikes, n_values, lag_ms, n_channels):

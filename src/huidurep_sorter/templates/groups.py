@@ -54,6 +54,8 @@ class Groups:
     sampling_frequency : float
     n_samples : float
         In which spikes could be seen.
+    are_parts : bool, default: False
+        Whether the two that are compared are what one unit was cut into.
     """
 
     templates: SplitHalfTemplates
@@ -65,6 +67,7 @@ class Groups:
     locations_um: np.ndarray
     sampling_frequency: float
     n_samples: float
+    are_parts: bool = False
 
     def compare_with(self, index, others):
         """Measure how one group and each of some others differ.
@@ -105,6 +108,7 @@ class Groups:
                 evidence.compare_trains(*trains, self.presence[pair], self.sampling_frequency, self.n_samples),
                 [np.log1p(np.linalg.norm(centres[0] - centres[1]))],
                 np.mean([evidence.compare_views(self.views[large][c], self.views[small][c]) for c in shared], axis=0),
+                [float(self.are_parts)],
             ]
         )
 
@@ -149,8 +153,8 @@ def centre(mean, locations_um):
     return weight @ locations_um / max(weight.sum(), 1e-12)
 
 
-def describe_groups(traces, spikes, parameters, among=True) -> tuple:
-    """Describe groups of spikes, and say which of them are alike enough to be compared.
+def describe_groups(traces, spikes, parameters, among=None) -> tuple:
+    """Describe groups of spikes, and say which of them are compared.
 
     Parameters
     ----------
@@ -159,8 +163,8 @@ def describe_groups(traces, spikes, parameters, among=True) -> tuple:
         Labels 0 to n_groups - 1, at least one spike each; -1 for none.
     parameters : SortingParameters
         `features` and what they take.
-    among : (n_groups, n_groups) bool, default: True
-        Pairs of which it is asked at all.
+    among : (n_groups, n_groups) bool, optional
+        Pairs that are compared; by default those that are near and alike.
 
     Returns
     -------
@@ -169,7 +173,7 @@ def describe_groups(traces, spikes, parameters, among=True) -> tuple:
     """
     spikes = spikes.compact()
     templates = estimate_split_half(traces, spikes)
-    comparable = are_comparable(traces, templates) & among
+    comparable = are_comparable(traces, templates) if among is None else among
     on_clock = replace(spikes, sample_index=traces.on_clock_of_signal(spikes.sample_index))
     n_samples = traces.n_samples_with_signal
     groups = Groups(

@@ -1,7 +1,7 @@
 """The networks that decide what is one neuron: their examples, their training, their scores.
 
-Examples are of simulated recordings that the sorter itself sorts: pairs of groups at each of its stages, and the units
-at its end. What each truly is follows from the spikes that were simulated.
+Examples are of simulated recordings that the sorter itself sorts: pairs of groups at each of its stages, both parts of
+units that were cut, and the units at its end. What each truly is follows from the spikes that were simulated.
 """
 
 import json
@@ -49,6 +49,8 @@ class DecisionsConfig:
     rare_snr_median: tuple = (6.0, 25.0)  # a range
     rare_few_channels: float = 0.8
     drift_probability: float = 0.35
+    part_time: tuple = (0.0, 0.0, 0.2)  # share of the units that fire only for a part of the recording
+    together: float = 0.2  # share of recordings whose units fire in bursts of all
     wrongly_merged: float = 0.03  # probability that a group is merged with another neuron's
     n_networks: int = 3  # whose mean decides
     n_hidden: int = 32
@@ -70,7 +72,8 @@ class DecisionsConfig:
         unknown = set(self.features) - set(FEATURES)
         if unknown or not self.features:
             raise ValueError(f"features must be some of {sorted(FEATURES)}, not {list(self.features)}")
-        for name in ("duration_s", "n_channels", "neighbours", "bursts", "artefacts_per_minute", "snr_median"):
+        several = ("duration_s", "n_channels", "neighbours", "bursts", "artefacts_per_minute", "part_time")
+        for name in (*several, "snr_median"):
             values = getattr(self, name)
             if not values or not all(isinstance(value, int | float) and value >= 0 for value in values):
                 raise ValueError(f"{name} must be numbers of at least 0, not {list(values)}")
@@ -98,6 +101,8 @@ def draw_simulation(config, rng) -> SimulationConfig:
         turn_rad=0.35,
         slowing=0.25,
         background_per_unit=float(rng.choice([1.0, 2.0])),
+        part_time=float(rng.choice(config.part_time)),
+        together=config.together,
     )
 
 

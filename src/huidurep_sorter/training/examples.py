@@ -17,11 +17,13 @@ from huidurep_sorter.training.sorted_by_truth import STAGES, find_owners, sort_b
 from huidurep_sorter.units import single_unit as of_units
 from huidurep_sorter.units.curation import align_to_peaks
 from huidurep_sorter.units.properties import measure
+from huidurep_sorter.units.splitting import are_overlapped, cut_in_two, gather, halve, large_enough, weigh
 
 logger = logging.getLogger(__name__)
 
 MAX_PAIRS = 300  # of one recording and stage; more would let single recordings decide
 MIN_ACCURACY = 0.5  # of a unit, as SpikeInterface measures it, to be a neuron that was found; its default
+MIN_PURITY_OF_PART = 0.5  # of both parts of a unit, to be of two neurons
 MIN_PURITY = 0.8  # of a unit that is one neuron alone
 
 
@@ -35,7 +37,8 @@ class Examples:
         With each kind of features.
     answers : (n, n_answers) bool
     purity : (n,) float64
-        Share of the spikes that are of one neuron; of a pair that of the less pure group.
+        Share of the spikes that are of one neuron; of a pair that of the less pure group. 1 of the parts of a unit:
+        whether it was cut rightly is known whatever they are.
     stage : (n,) int64
         Index of `STAGES`.
     recording : (n,) int64
@@ -86,7 +89,7 @@ def collect(simulated, config, index, rng) -> dict:
     Returns
     -------
     examples : dict of str to Examples
-        By question: "same_neuron" of pairs of groups, "single_unit" of units.
+        By question: "same_neuron" of pairs of groups and of both parts of units, "single_unit" of units.
     """
     parameters, n_kinds = SortingParameters(features=config.features[0]), len(config.features)
     pairs = [Examples.none(n_kinds, len(of_pairs.EVIDENCE), 1)]
@@ -100,10 +103,12 @@ def collect(simulated, config, index, rng) -> dict:
             peaks = None
             for stage, groups in enumerate(sort_by_truth(traces, known, parameters, config.wrongly_merged, rng)):
                 peaks = groups if peaks is None else peaks
-                if groups.n_units > 1:
+                if groups.n_units > 1 and STAGES[stage] != "mixed units":
                     pairs.append(describe_pairs(traces, groups, known, config, stage, index, rng))
                 if STAGES[stage] == "merged units" and groups.n_units:
                     units.append(describe_units(traces, groups, peaks, known, config, stage, index))
+                if STAGES[stage] == "mixed units" and groups.n_units:
+                    pairs.append(describe_parts(traces, groups, known, config, stage, index))
     except NothingFound as reason:
         logger.info("recording %d: %s", index, reason)
     return dict(same_neuron=Examples.join(pairs), single_unit=Examples.join(units))
@@ -148,3 +153,34 @@ def describe_units(traces, units, peaks, known, config, stage, index) -> Example
         stage=np.full(units.n_units, stage),
         recording=np.full(units.n_units, index),
     )
+
+
+def describe_parts(traces, units, known, config, stage, index) -> Examples:
+    """Cut units in two by each kind of features, and describe both parts with each; one neuron is what has no second.
+
+    A part that is of no neuron for the most part, but of collisions or of noise, is no second neuron.
+    """
+    described = []
+    alone = ~are_overlapped(traces, units)
+    for by in config.features:
+        parameters = SortingParameters(features=by)
+        wholes = gather(traces, units, np.flatnonzero(units.counts() >= 2 * parameters.min_cluster_size), alone)
+        sides = cut_in_two(traces, wholes, parameters)
+        asked = large_enough(sides, parameters)
+        if not asked:
+            continue
+        wholes, sides = [wholes[k] for k in asked], [sides[k] for k in asked]
+        halves = halve(wholes, sides)
+        owner, purity = (of.reshape(-1, 2) for of in find_owners(halves, known, traces.sampling_frequency))
+        evidence = [weigh(traces, wholes, sides, SortingParameters(features=kind)) for kind in config.features]
+        described.append(
+            Examples(
+                evidence=np.stack(evidence, axis=1),
+                answers=(owner[:, :1] == owner[:, 1:]) | (purity.min(axis=1, keepdims=True) < MIN_PURITY_OF_PART),
+                purity=np.ones(len(asked)),
+                stage=np.full(len(asked), stage),
+                recording=np.full(len(asked), index),
+            )
+        )
+    nothing = Examples.none(len(config.features), len(of_pairs.EVIDENCE), 1)
+    return Examples.join([nothing, *described])

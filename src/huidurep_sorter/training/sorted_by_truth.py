@@ -16,10 +16,11 @@ from huidurep_sorter.templates.split_half import differences, estimate_split_hal
 from huidurep_sorter.templates.waveforms import window_samples
 from huidurep_sorter.units.curation import remove_duplicates
 
-STAGES = ("clusters", "some merged", "most merged", "units", "merged units")
+STAGES = ("clusters", "some merged", "most merged", "units", "merged units", "mixed units")
 SHARES_MERGED = (0.5, 0.9)  # of the clusters of a neuron, about, at the two stages in between
 SHARE_OF_UNITS = 0.95  # of the matched units of a neuron, about; the sorter itself leaves few apart
 MIXED_UNITS = 0.15  # of the matched units, that are merged with another neuron's: what a mixture is must be learned
+MIXED_FOR_CUTS = 0.5  # of them, that are merged with another neuron's where it is learned which units to cut
 MATCH_S = 0.0006  # s between a spike of a group and one that was simulated, at most, to be the same
 
 
@@ -55,8 +56,9 @@ def sort_by_truth(traces, known, parameters, wrongly, rng):
     templates = refine_templates(traces, templates, clusters, parameters)
     units, _ = remove_duplicates(traces, match_templates(traces, templates, parameters))
     yield units
-    merged = merge_by_truth(traces, units, known, SHARE_OF_UNITS, MIXED_UNITS, rng).compact()
-    yield censor(merged, traces.sampling_frequency).within(traces.n_samples)
+    for mixed in (MIXED_UNITS, MIXED_FOR_CUTS):
+        merged = merge_by_truth(traces, units, known, SHARE_OF_UNITS, mixed, rng).compact()
+        yield censor(merged, traces.sampling_frequency).within(traces.n_samples)
 
 
 def merge_by_truth(traces, spikes, known, share, wrongly, rng):

@@ -1,4 +1,4 @@
-"""From matched spikes to units: duplicates and merges."""
+"""From matched spikes to units: duplicates, merges and splits."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from huidurep_sorter.templates.split_half import are_averaged
 from huidurep_sorter.templates.waveforms import average_waveforms, lags_of_peaks, window_samples
 from huidurep_sorter.units.discarded import list_discarded
 from huidurep_sorter.units.merging import merge_units
+from huidurep_sorter.units.splitting import split_mixtures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ RULES = CurationRules()
 
 @stage("curate")
 def curate(traces, matched, parameters):
-    """Remove duplicates and merge units.
+    """Remove duplicates, merge units, and split what is two.
 
     Duplicates go before merging: a unit merged with its own copy would lose its refractory period (units-4).
 
@@ -43,7 +44,7 @@ def curate(traces, matched, parameters):
     discarded : DataFrame
         Units that were left out, and why: as `list_discarded` gives.
     decisions : DataFrame
-        Which units were merged: as `find_groups` gives.
+        Which units were merged or split: as `find_groups` gives.
 
     Raises
     ------
@@ -53,8 +54,9 @@ def curate(traces, matched, parameters):
     units, discarded = remove_duplicates(traces, matched)
     if len(units) == 0:
         raise NothingFound("no unit has enough spikes")
-    units, decisions = merge_units(traces, units, parameters)
-    return align_to_peaks(traces, units, parameters), discarded, decisions
+    units, merges = merge_units(traces, units, parameters)
+    units, splits = split_mixtures(traces, align_to_peaks(traces, units, parameters), parameters)
+    return units, discarded, pd.concat([merges, splits], ignore_index=True)
 
 
 def remove_duplicates(traces, matched):

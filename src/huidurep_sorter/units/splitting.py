@@ -2,7 +2,8 @@
 
 Merging compares two groups by a few spikes of each, and a neuron may have come to another's on the way. Here a unit is
 looked at as a whole: two Gaussians cut its spikes in two, along whichever direction of their features does that best,
-and the network that merges is asked whether both parts are one neuron (units-62).
+and the network that merges is asked whether both parts are one neuron (units-62). Spikes that another unit's overlap
+are not looked at: their sums would be a second neuron (units-64).
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from huidurep_sorter.spikes.spike_trains import count_presence
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.agglomeration import as_table
 from huidurep_sorter.templates.groups import Groups, describe_groups, lags_on_channels, look_around
-from huidurep_sorter.templates.split_half import estimate_split_half, main_channels
+from huidurep_sorter.templates.split_half import channels_in_reach, estimate_split_half, main_channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,9 @@ class SplittingRules:
 
     max_probability: float = 0.5  # of being one; a limit: what is cut is more probably two
     n_spikes: int = 200  # of a unit, in which a cut is looked for; a limit of time
+    max_sure: float = 0.99  # of being one; a unit that is less sure is looked at again (units-64)
+    n_spikes_again: int = 2000  # of it; a limit of time
+    overlap_ms: float = 1.0  # ms from another unit's spike, within which one isn't looked at (units-64)
     n_in_a_row: int = 20  # of them, one after another: thinned trains would hide who follows whom (units-62)
 
 
@@ -42,26 +46,32 @@ class Whole:
         Of its spikes, in the order of time.
     train : (n_spikes,) int64
         Their samples.
+    alone : (n_alone,) int64
+        Which of them no spike of another unit overlaps.
     shift : int
         Samples from them to where its template is largest on `channel`.
     channel : int
         On which its template has most energy.
+    n_spikes : int
+        In which a cut is looked for, at most.
     """
 
     label: int
     index: np.ndarray
     train: np.ndarray
+    alone: np.ndarray
     shift: int
     channel: int
+    n_spikes: int = RULES.n_spikes
 
     @property
     def chosen(self):
-        """List at most `n_spikes` of its spikes, in rows that are spread over time, (n,) int64."""
-        n = len(self.train)
-        if n <= RULES.n_spikes:
-            return np.arange(n)
-        starts = np.linspace(0, n - RULES.n_in_a_row, RULES.n_spikes // RULES.n_in_a_row).round().astype("int64")
-        return (starts[:, None] + np.arange(RULES.n_in_a_row)).ravel()
+        """List at most `n_spikes` that stand alone, in rows that are spread over time, (n,) int64."""
+        n = len(self.alone)
+        if n <= self.n_spikes:
+            return self.alone
+        starts = np.linspace(0, n - RULES.n_in_a_row, self.n_spikes // RULES.n_in_a_row).round().astype("int64")
+        return self.alone[(starts[:, None] + np.arange(RULES.n_in_a_row)).ravel()]
 
     def without_gaps(self, samples):
         """Take the time between rows off samples of chosen spikes, and count the samples that are left."""
@@ -87,19 +97,16 @@ def split_mixtures(traces, units, parameters):
     -------
     units : Spikes
         The second part of a unit that was cut has a new label.
-    parts : (n_cuts, 2) int64
-        The labels of both parts of each cut, in the order of cuts.
     decisions : DataFrame
         A row of `agglomeration.COLUMNS` for each cut.
     """
-    labels, parts, rows = np.arange(units.n_units), [], []
+    labels, rows, alone = np.arange(units.n_units), [], ~are_overlapped(traces, units)
     while True:
-        labels = labels[units.counts()[labels] >= 2 * parameters.min_cluster_size]
+        n_alone = np.bincount(units.label[alone], minlength=units.n_units)
+        labels = labels[n_alone[labels] >= 2 * parameters.min_cluster_size]
         if len(labels) == 0:
-            return units, np.array(parts, dtype="int64").reshape(-1, 2), as_table(rows, "units")
-        wholes = gather(traces, units, labels)
-        sides = cut_in_two(traces, wholes, parameters)
-        probability = ask(traces, wholes, sides, parameters)
+            return units, as_table(rows, "units")
+        wholes, sides, probability = examine(traces, gather(traces, units, labels, alone), parameters)
         mixed = np.flatnonzero(probability < min(RULES.max_probability, parameters.min_merge_probability))
         chosen, label, labels = [wholes[k] for k in mixed], units.label.copy(), np.zeros(0, dtype="int64")
         seen = see(traces, [whole.train for whole in chosen], chosen, parameters)
@@ -108,43 +115,50 @@ def split_mixtures(traces, units, parameters):
             if second.all() or not second.any():
                 continue
             label[whole.index[second]] = label.max() + 1
-            parts.append((whole.label, label.max()))
-            labels = np.append(labels, parts[-1])
+            labels = np.append(labels, (whole.label, label.max()))
             rows.append(("split", probability[k], (~second).sum(), second.sum(), whole.channel))
         units = units.relabelled(label)
 
 
-def reunite(units, parts, is_neuron):
-    """Undo the splits that don't give two neurons: what is left of a neuron belongs to it.
-
-    Parameters
-    ----------
-    units : Spikes
-    parts : (n_cuts, 2) int64
-        As from `split_mixtures`.
-    is_neuron : (n_units,) bool
-        Of each part, whether it would be kept.
+def examine(traces, wholes, parameters):
+    """Cut each unit and ask whether it is one; those that are not surely one again, by more of their spikes.
 
     Returns
     -------
-    units : Spikes
-    stands : (n_cuts,) bool
-        Which splits stay.
+    wholes : list of Whole
+        As they were looked at last.
+    sides : list of (n_chosen,) bool
+    probability : (n_units,) float64
     """
-    place, good, is_cut = np.arange(units.n_units), np.array(is_neuron), np.zeros(units.n_units, dtype=bool)
-    stands = np.ones(len(parts), dtype=bool)
-    for k in range(len(parts))[::-1]:
-        first, second = parts[k]
-        both = good[first] and good[second]
-        if not both and not is_cut[first] and not is_cut[second]:
-            place[place == second], stands[k] = first, False
-        is_cut[first] |= stands[k]
-        good[first] |= good[second]
-    return units.relabelled(place[units.label]).compact(), stands
+    sides = cut_in_two(traces, wholes, parameters)
+    probability = ask(traces, wholes, sides, parameters)
+    doubtful = [k for k in np.flatnonzero(probability < RULES.max_sure) if len(wholes[k].alone) > RULES.n_spikes]
+    again = [replace(wholes[k], n_spikes=RULES.n_spikes_again) for k in doubtful]
+    sides_again = cut_in_two(traces, again, parameters)
+    probability[doubtful] = ask(traces, again, sides_again, parameters)
+    for k, whole, side in zip(doubtful, again, sides_again, strict=True):
+        wholes[k], sides[k] = whole, side
+    return wholes, sides, probability
 
 
-def gather(traces, units, labels):
+def are_overlapped(traces, units):
+    """Say which spikes another unit's spike near them overlaps, (n_spikes,) bool: they look like no single neuron's."""
+    reach, near = RULES.overlap_ms * traces.sampling_frequency / 1000, channels_in_reach(traces)
+    overlapped, order = np.zeros(len(units), dtype=bool), np.argsort(units.sample_index, kind="stable")
+    sample, channel, label = (values[order] for values in (units.sample_index, units.channel_index, units.label))
+    for step in range(1, len(units)):
+        soon = np.flatnonzero(sample[step:] - sample[:-step] <= reach)
+        if len(soon) == 0:
+            break
+        other = (label[soon] != label[soon + step]) & near[channel[soon], channel[soon + step]]
+        overlapped[order[soon[other]]] = overlapped[order[soon[other] + step]] = True
+    return overlapped
+
+
+def gather(traces, units, labels, alone):
     """Look up the spikes of some labels, and where their templates are largest: a list of `Whole`."""
+    if len(labels) == 0:
+        return []
     order = np.lexsort((units.sample_index, units.label))
     first, last = (np.searchsorted(units.label[order], labels, side) for side in ("left", "right"))
     index = [order[start:stop] for start, stop in zip(first, last, strict=True)]
@@ -153,7 +167,14 @@ def gather(traces, units, labels):
     main = main_channels(templates)
     shifts = lags_on_channels(traces, templates, list(enumerate(main)))
     return [
-        Whole(label=label, index=which, train=units.sample_index[which], shift=shift, channel=channel)
+        Whole(
+            label=label,
+            index=which,
+            train=units.sample_index[which],
+            alone=np.flatnonzero(alone[which]),
+            shift=shift,
+            channel=channel,
+        )
         for label, which, shift, channel in zip(labels, index, shifts, main, strict=True)
     ]
 
@@ -186,6 +207,8 @@ def cut(features, seed=0, known=None):
     -------
     side : (n,) bool
     """
+    if len(features) < 2:
+        return np.zeros(len(features), dtype=bool)
     x = features - features.mean(axis=0)
     _, vectors = np.linalg.eigh(x.T @ x)
     x, means = x @ vectors[:, ::-1][:, : CLUSTERING_RULES.n_bisection_components], None
@@ -205,27 +228,35 @@ def halve(wholes, sides) -> Spikes:
 
 def ask(traces, wholes, sides, parameters):
     """Ask how probable it is that both parts of each unit are one neuron, (n_units,); 1 where a part is too small."""
-    probability, least = np.ones(len(wholes)), parameters.min_cluster_size // 2
-    asked = [k for k, second in enumerate(sides) if min(second.sum(), (~second).sum()) >= least]
-    if not asked:
-        return probability
-    halves = halve([wholes[k] for k in asked], [sides[k] for k in asked])
-    other_half = np.kron(np.eye(len(asked), dtype=bool), np.ones((2, 2), dtype=bool))
-    groups, comparable = describe_groups(traces, halves, parameters, among=other_half)
-    networks = load_networks("same_neuron", parameters.features)
-    for rank, k in enumerate(asked):
-        first, second = 2 * rank, 2 * rank + 1
-        if comparable[first, second]:
-            evidence, _ = without_gaps(groups, [first, second], wholes[k]).compare_with(first, np.array([second]))
-            probability[k] = networks.probability(evidence)[0, 0]
-        else:
-            probability[k] = 0.0
+    probability = np.ones(len(wholes))
+    asked = large_enough(sides, parameters)
+    if len(asked):
+        evidence = weigh(traces, [wholes[k] for k in asked], [sides[k] for k in asked], parameters)
+        probability[asked] = load_networks("same_neuron", parameters.features).probability(evidence)[:, 0]
     return probability
+
+
+def large_enough(sides, parameters):
+    """List the units both of whose parts have enough spikes to be compared."""
+    least = parameters.min_cluster_size // 2
+    return [k for k, second in enumerate(sides) if min(second.sum(), (~second).sum()) >= least]
+
+
+def weigh(traces, wholes, sides, parameters):
+    """Compare both parts of each unit, at least one: (n_units, n_evidence) float64, as `evidence.EVIDENCE` names it."""
+    other_half = np.kron(np.eye(len(wholes), dtype=bool), 1 - np.eye(2)).astype(bool)
+    groups, _ = describe_groups(traces, halve(wholes, sides), parameters, among=other_half)
+    groups, evidence = replace(groups, are_parts=True), []
+    for k, whole in enumerate(wholes):
+        first, second = 2 * k, 2 * k + 1
+        own, _ = without_gaps(groups, [first, second], whole).compare_with(first, np.array([second]))
+        evidence.append(own[0])
+    return np.array(evidence)
 
 
 def without_gaps(groups, halves, whole) -> Groups:
     """Put the trains of both halves of a unit on a clock that stands still between the rows of chosen spikes."""
-    if len(whole.chosen) == len(whole.train):
+    if len(whole.chosen) == len(whole.alone):
         return groups
     trains = list(groups.trains)
     for half in halves:
