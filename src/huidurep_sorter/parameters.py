@@ -195,8 +195,8 @@ class SortingParameters(Checked):
     min_merge_probability: float = parameter(
         0.5,
         stage="clustering",
-        text="Clusters, and units, become one if they are one neuron with at least this probability; near 1 few do",
-        change="Raise it where different neurons end in one unit, lower it where one neuron ends in several.",
+        text="Clusters, and units, become one if they are one neuron with at least this probability",
+        change="Raise it, to 0.9 at most, where different neurons end in one unit, lower it where one ends in several.",
         at_least=0.0,
         at_most=1.0,
     )

@@ -7,7 +7,8 @@ import pytest
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.traces.periods import SetAside, as_periods
-from huidurep_sorter.units.splitting import are_overlapped, cut, split_mixtures
+from huidurep_sorter.units import splitting
+from huidurep_sorter.units.splitting import are_overlapped, cut, cut_in_two, gather, split_mixtures
 from tests.known import DURATION, on_four_channels, poisson, two_neurons, units
 
 
@@ -49,6 +50,26 @@ def test_a_neuron_stays_one_however_sure_a_merge_must_be(neurons):
     traces, first, _ = neurons
     found, decisions = split_mixtures(traces, units(first), SortingParameters(min_merge_probability=1.0))
     assert found.n_units == 1 and len(decisions) == 0
+
+
+def test_a_second_look_keeps_the_cut_of_the_first(neurons):
+    """Of all spikes two Gaussians would rather cut off a few odd ones."""
+    traces, first, second = neurons
+    mixed = units(np.sort(np.concatenate([first, second])))
+    (old,) = gather(traces, mixed, [0], np.ones(len(mixed), dtype=bool))
+    new = replace(old, n_spikes=2000)
+    assert len(old.chosen) == 200 < len(new.chosen) and set(old.chosen) <= set(new.chosen)
+    side = np.isin(mixed.sample_index[old.chosen], first)
+    (again,) = cut_in_two(traces, [new], SortingParameters(), [(old, side)])
+    assert (again == np.isin(mixed.sample_index, first)).mean() > 0.97
+
+
+def test_what_was_nearly_cut_is_noted(neurons, monkeypatch):
+    monkeypatch.setattr(splitting, "ask", lambda traces, wholes, *_: np.full(len(wholes), 0.7))
+    traces, first, second = neurons
+    found, decisions = split_mixtures(traces, units(first, second), SortingParameters())
+    assert found.n_units == 2 and decisions["decision"].tolist() == ["kept whole"] * 2
+    assert (decisions["probability"] == 0.7).all()
 
 
 def test_silence_of_the_recording_is_not_counted(neurons):

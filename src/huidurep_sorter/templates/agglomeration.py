@@ -20,13 +20,13 @@ from huidurep_sorter.templates.groups import describe_groups
 class AgglomerationRules:
     """Which decisions are kept."""
 
-    min_probability_of_note: float = 0.05  # of a pair that was not merged; a limit: of less nobody has a doubt
+    min_probability_of_note: float = 0.05  # of a merge or split that was not done; a limit: of less nobody has a doubt
 
 
 RULES = AgglomerationRules()
 COLUMNS = dict(
     stage="str",
-    decision="str",  # "merged", "kept apart" or "split"
+    decision="str",  # "merged", "kept apart", "split" or "kept whole"
     probability="float64",
     num_spikes="int64",
     num_spikes_of_other="int64",

@@ -26,6 +26,8 @@ from huidurep_sorter.units import single_unit as of_units
 logger = logging.getLogger(__name__)
 
 MIN_PURITY = 0.6  # of both groups of a pair, of whose spikes so many are of one neuron; others have no true answer
+MIN_DURATION_S = 5.0  # of a simulated recording; a limit: shorter ones have too few spikes of a unit
+MIN_CHANNELS = 8  # of a large probe; a limit: four columns, or a square of eight
 QUESTIONS = {"same_neuron": (of_pairs.EVIDENCE, MIN_PURITY), "single_unit": (of_units.EVIDENCE, 0.0)}
 
 
@@ -70,13 +72,31 @@ class DecisionsConfig:
         ):
             raise ValueError(f"footprints must name files, and how many times each counts, not {self.footprints!r}")
         unknown = set(self.features) - set(FEATURES)
-        if unknown or not self.features:
-            raise ValueError(f"features must be some of {sorted(FEATURES)}, not {list(self.features)}")
+        if unknown or not self.features or len(set(self.features)) < len(self.features):
+            raise ValueError(f"features must be some of {sorted(FEATURES)}, each once, not {list(self.features)}")
         several = ("duration_s", "n_channels", "neighbours", "bursts", "artefacts_per_minute", "part_time")
-        for name in (*several, "snr_median"):
+        for name in several:
             values = getattr(self, name)
             if not values or not all(isinstance(value, int | float) and value >= 0 for value in values):
                 raise ValueError(f"{name} must be numbers of at least 0, not {list(values)}")
+        if min(self.duration_s) < MIN_DURATION_S:
+            raise ValueError(f"duration_s must be at least {MIN_DURATION_S} s, not {list(self.duration_s)}")
+        if not all(isinstance(n, int) and n >= MIN_CHANNELS for n in self.n_channels):
+            raise ValueError(f"n_channels must be integers of at least {MIN_CHANNELS}, not {list(self.n_channels)}")
+        self.check_shares_and_ranges()
+
+    def check_shares_and_ranges(self):
+        """Raise ValueError for a share, a range or a rate of learning that can't be one."""
+        for name in ("few_channels", "rare_few_channels", "drift_probability", "together", "wrongly_merged"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        for name in ("snr_median", "rare_snr_median", "rare_rate_hz"):
+            values = getattr(self, name)
+            numbers = len(values) == 2 and all(isinstance(value, int | float) for value in values)
+            if not numbers or not 0 < values[0] <= values[1]:
+                raise ValueError(f"{name} must be a range, two numbers above 0, not {list(values)}")
+        if not (self.learning_rate > 0 and self.weight_decay >= 0):
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}, and weight_decay at least 0")
 
 
 def read_all(files):

@@ -15,6 +15,7 @@ from huidurep_sorter.spikes.clustering import RULES as CLUSTERING_RULES
 from huidurep_sorter.spikes.clustering import fit_two_gaussians
 from huidurep_sorter.spikes.spike_trains import count_presence
 from huidurep_sorter.spikes.spikes import Spikes
+from huidurep_sorter.templates.agglomeration import RULES as AGGLOMERATION_RULES
 from huidurep_sorter.templates.agglomeration import as_table
 from huidurep_sorter.templates.groups import Groups, describe_groups, lags_on_channels, look_around
 from huidurep_sorter.templates.split_half import channels_in_reach, estimate_split_half, main_channels
@@ -26,7 +27,7 @@ class SplittingRules:
 
     max_probability: float = 0.5  # of being one; a limit: what is cut is more probably two
     n_spikes: int = 200  # of a unit, in which a cut is looked for; a limit of time
-    max_sure: float = 0.99  # of being one; a unit that is less sure is looked at again (units-64)
+    min_sure: float = 0.99  # of being one; a unit that is less sure is looked at again (units-64)
     n_spikes_again: int = 2000  # of it; a limit of time
     overlap_ms: float = 1.0  # ms from another unit's spike, within which one isn't looked at (units-64)
     n_in_a_row: int = 20  # of them, one after another: thinned trains would hide who follows whom (units-62)
@@ -98,7 +99,8 @@ def split_mixtures(traces, units, parameters):
     units : Spikes
         The second part of a unit that was cut has a new label.
     decisions : DataFrame
-        A row of `agglomeration.COLUMNS` for each cut.
+        A row of `agglomeration.COLUMNS` for each cut, and for each unit that was nearly cut, with the spikes that were
+        looked at.
     """
     labels, rows, alone = np.arange(units.n_units), [], ~are_overlapped(traces, units)
     while True:
@@ -108,6 +110,9 @@ def split_mixtures(traces, units, parameters):
             return units, as_table(rows, "units")
         wholes, sides, probability = examine(traces, gather(traces, units, labels, alone), parameters)
         mixed = np.flatnonzero(probability < min(RULES.max_probability, parameters.min_merge_probability))
+        for k in np.flatnonzero(probability < 1 - AGGLOMERATION_RULES.min_probability_of_note):
+            if k not in mixed:
+                rows.append(("kept whole", probability[k], (~sides[k]).sum(), sides[k].sum(), wholes[k].channel))
         chosen, label, labels = [wholes[k] for k in mixed], units.label.copy(), np.zeros(0, dtype="int64")
         seen = see(traces, [whole.train for whole in chosen], chosen, parameters)
         for k, whole, x in zip(mixed, chosen, seen, strict=True):
@@ -132,9 +137,9 @@ def examine(traces, wholes, parameters):
     """
     sides = cut_in_two(traces, wholes, parameters)
     probability = ask(traces, wholes, sides, parameters)
-    doubtful = [k for k in np.flatnonzero(probability < RULES.max_sure) if len(wholes[k].alone) > RULES.n_spikes]
+    doubtful = [k for k in np.flatnonzero(probability < RULES.min_sure) if len(wholes[k].alone) > RULES.n_spikes]
     again = [replace(wholes[k], n_spikes=RULES.n_spikes_again) for k in doubtful]
-    sides_again = cut_in_two(traces, again, parameters)
+    sides_again = cut_in_two(traces, again, parameters, [(wholes[k], sides[k]) for k in doubtful])
     probability[doubtful] = ask(traces, again, sides_again, parameters)
     for k, whole, side in zip(doubtful, again, sides_again, strict=True):
         wholes[k], sides[k] = whole, side
@@ -187,10 +192,17 @@ def see(traces, trains, wholes, parameters):
     return look_around(traces, trains, shifts, channels, parameters)
 
 
-def cut_in_two(traces, wholes, parameters):
-    """Say on which side of its cut the chosen spikes of each unit lie: a list of (n,) bool."""
-    seen = see(traces, [whole.train[whole.chosen] for whole in wholes], wholes, parameters)
-    return [cut(x, parameters.seed) for x in seen]
+def cut_in_two(traces, wholes, parameters, before=None):
+    """Say on which side of its cut the chosen spikes of each unit lie: a list of (n,) bool.
+
+    `before` has of each unit what it was looked at as, and the sides, before: its cut begins with those. By themselves
+    two Gaussians may cut a few odd ones off many spikes.
+    """
+    seen, known = see(traces, [whole.train[whole.chosen] for whole in wholes], wholes, parameters), [None] * len(wholes)
+    if before is not None:
+        pairs = zip(wholes, before, strict=True)
+        known = [(np.searchsorted(new.chosen, old.chosen), side) for new, (old, side) in pairs]
+    return [cut(x, parameters.seed, how) for x, how in zip(seen, known, strict=True)]
 
 
 def cut(features, seed=0, known=None):
