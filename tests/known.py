@@ -40,12 +40,12 @@ def on_four_channels(array, fs=FS):
     return traces_of(recording)
 
 
-def two_neurons():
-    """Traces of two neurons, on channels 1 and 2, and their trains."""
+def two_neurons(rate_hz=8, spaces=([3, 12, 8, 1], [1, 8, 12, 4])):
+    """Traces of two neurons, of these sizes on each of four channels, and their trains."""
     array = np.random.default_rng(0).normal(size=(DURATION, 4))
     wave = np.exp(-((np.arange(-10, 11) / 4.0) ** 2))
-    trains = [poisson(8, seed, refractory_ms=3.0)[1:-1] for seed in (0, 1)]
-    for train, space in zip(trains, ([3, 12, 8, 1], [1, 8, 12, 4]), strict=True):
+    trains = [poisson(rate_hz, seed, refractory_ms=3.0)[1:-1] for seed in (0, 1)]
+    for train, space in zip(trains, spaces, strict=True):
         for time in train:
             array[time - 10 : time + 11] -= np.outer(wave, space)
     return on_four_channels(array), *trains

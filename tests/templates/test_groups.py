@@ -7,19 +7,12 @@ from huidurep_sorter.encoder.small_networks import load_networks
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.templates.evidence import EVIDENCE
 from huidurep_sorter.templates.groups import describe_groups, join_views, spread
-from tests.known import DURATION, on_four_channels, poisson, units
+from tests.known import two_neurons, units
 
 
 @pytest.fixture(scope="module")
 def neurons():
-    """Traces of two neurons, on channels 1 and 2, and their trains."""
-    array = np.random.default_rng(0).normal(size=(DURATION, 4))
-    wave = np.exp(-((np.arange(-10, 11) / 4.0) ** 2))
-    trains = [poisson(10, seed, refractory_ms=3.0)[1:-1] for seed in (0, 1)]
-    for train, space in zip(trains, ([3, 12, 5, 1], [1, 6, 12, 4]), strict=True):
-        for time in train:
-            array[time - 10 : time + 11] -= np.outer(wave, space)
-    return on_four_channels(array), *trains
+    return two_neurons(10, ([3, 12, 5, 1], [1, 6, 12, 4]))
 
 
 @pytest.fixture(scope="module", params=["huidurep", "svd"])

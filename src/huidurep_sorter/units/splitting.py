@@ -109,10 +109,11 @@ def split_mixtures(traces, units, parameters):
         if len(labels) == 0:
             return units, as_table(rows, "units")
         wholes, sides, probability = examine(traces, gather(traces, units, labels, alone), parameters)
-        mixed = np.flatnonzero(probability < min(RULES.max_probability, parameters.min_merge_probability))
-        for k in np.flatnonzero(probability < 1 - AGGLOMERATION_RULES.min_probability_of_note):
-            if k not in mixed:
-                rows.append(("kept whole", probability[k], (~sides[k]).sum(), sides[k].sum(), wholes[k].channel))
+        is_mixed = probability < min(RULES.max_probability, parameters.min_merge_probability)
+        is_doubtful = probability < 1 - AGGLOMERATION_RULES.min_probability_of_note
+        for k in np.flatnonzero(is_doubtful & ~is_mixed):
+            rows.append(("kept whole", probability[k], (~sides[k]).sum(), sides[k].sum(), wholes[k].channel))
+        mixed = np.flatnonzero(is_mixed)
         chosen, label, labels = [wholes[k] for k in mixed], units.label.copy(), np.zeros(0, dtype="int64")
         seen = see(traces, [whole.train for whole in chosen], chosen, parameters)
         for k, whole, x in zip(mixed, chosen, seen, strict=True):
