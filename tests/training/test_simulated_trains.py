@@ -36,9 +36,24 @@ def test_common_bursts_are_drawn_where_they_are_wanted(together, drawn):
     assert (draw_common_bursts(SimulationConfig(together=together), np.random.default_rng(0)) is not None) == drawn
 
 
-def test_what_is_not_wanted_draws_no_number():
-    """So that recordings of a seed stay what they were."""
-    config, others = SimulationConfig(duration_s=20.0), SimulationConfig(duration_s=20.0, part_time=1e-9)
-    plain, other = (fire(0, 5.0, c, 30000.0, STILL, None, np.random.default_rng(0)) for c in (config, others))
-    assert len(plain) > 50 and not np.array_equal(plain["amplitude"], other["amplitude"])
-    assert np.diff(plain["sample_index"]).min() >= int(REFRACTORY_S * 30000) - 1
+class Counting:
+    """A generator that counts its draws from 0 to 1."""
+
+    def __init__(self):
+        self.rng, self.n_draws = np.random.default_rng(0), 0
+
+    def random(self):
+        self.n_draws += 1
+        return self.rng.random()
+
+    def __getattr__(self, name):
+        return getattr(self.rng, name)
+
+
+@pytest.mark.parametrize(("part_time", "n_draws"), [(0.0, 1), (1e-9, 2)])
+def test_what_is_not_wanted_draws_no_number(part_time, n_draws):
+    """So that recordings of a seed stay what they were: the one number says whether spikes shrink in bursts."""
+    rng = Counting()
+    spikes = fire(0, 5.0, SimulationConfig(duration_s=20.0, part_time=part_time), 30000.0, STILL, None, rng)
+    assert rng.n_draws == n_draws and len(spikes) > 50
+    assert np.diff(spikes["sample_index"]).min() >= int(REFRACTORY_S * 30000) - 1

@@ -220,7 +220,7 @@ def cut(features, seed=0, known=None):
     -------
     side : (n,) bool
     """
-    if len(features) < 2:
+    if len(features) < 2 or not np.ptp(features, axis=0).any():
         return np.zeros(len(features), dtype=bool)
     x = features - features.mean(axis=0)
     _, vectors = np.linalg.eigh(x.T @ x)
