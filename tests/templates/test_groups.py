@@ -40,6 +40,13 @@ def test_it_does_not_matter_which_comes_first(described):
         assert lag[0] == -lag_back[0]
 
 
+def test_on_few_channels_svd_stands_beside_the_embedding(described):
+    (groups, _), features = described
+    n_svd = 5 * 4  # components of each channel
+    shapes = {own.shape[1] for views in groups.views for own in views.values()}
+    assert shapes == {n_svd if features == "svd" else 32 + n_svd}
+
+
 def test_what_is_united_is_as_one_that_was_never_apart(neurons):
     traces, first, second = neurons
     parameters = SortingParameters(torch_device="cpu")
