@@ -9,7 +9,7 @@ from spikeinterface.preprocessing import silence_periods
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.runtime import NothingFound
-from huidurep_sorter.spikes.features import FEATURES, extract_features, locate_spikes
+from huidurep_sorter.spikes.features import FEATURES, encoder_features, extract_features, locate_spikes
 from huidurep_sorter.spikes.spikes import Spikes
 from tests.known import noise_with_spikes, traces_of
 
@@ -67,7 +67,7 @@ def test_svd_without_a_spike_to_learn_from_finds_nothing():
 def test_svd_stands_beside_the_embedding_on_small_shanks_only(spiking):
     traces, spikes, _ = spiking
     found = extract_features(traces, spikes, SortingParameters()).features
-    embedding = FEATURES["huidurep"](traces, spikes, SortingParameters())
+    embedding = encoder_features(traces, spikes, SortingParameters())
     np.testing.assert_array_equal(found[:, :32], embedding)
     assert found.shape[1] > 32
     spreads = [np.sqrt(part.var(axis=0).sum()) for part in (found[:, :32], found[:, 32:])]

@@ -50,26 +50,25 @@ def channel_svd(traces, spikes, parameters):
     return svd_features(traces.recording, spikes.to_peaks(), parameters.seed, traces.job_kwargs)
 
 
-FEATURES = {"huidurep": encoder_features, "svd": channel_svd}
+def embedding_and_svd(traces, spikes, parameters):
+    """Represent each spike by the encoder, and on shanks of few channels by SVD beside it.
+
+    There SVD tells neighbours apart better than the encoder, and both together as well (spikes-28, units-65).
+    """
+    features = encoder_features(traces, spikes, parameters)
+    if is_small(traces, spikes.channel_index).any():
+        with suppress(NothingFound):  # SVD has no spike to learn from: the embedding has to do
+            features = put_beside(features, channel_svd(traces, spikes, parameters), traces, spikes.channel_index)
+    return features
+
+
+FEATURES = {"huidurep": embedding_and_svd, "svd": channel_svd}
 
 
 @stage("represent")
 def extract_features(traces, spikes, parameters) -> Spikes:
-    """Give each spike its features, (n_spikes, n_features) float32, as `represent` does."""
-    return replace(spikes, features=represent(traces, spikes, parameters))
-
-
-def represent(traces, spikes, parameters):
-    """Represent each spike by the method that `parameters.features` names, (n_spikes, n_features) float32.
-
-    On shanks of few channels SVD tells neighbours apart better than the encoder, and both together as well: there its
-    features stand beside the embedding (spikes-28, units-65).
-    """
-    features = FEATURES[parameters.features](traces, spikes, parameters)
-    if parameters.features == "huidurep" and is_small(traces, spikes.channel_index).any():
-        with suppress(NothingFound):  # SVD has no spike to learn from: the embedding has to do
-            features = put_beside(features, channel_svd(traces, spikes, parameters), traces, spikes.channel_index)
-    return features
+    """Give each spike its features, (n_spikes, n_features) float32, by the method that `parameters.features` names."""
+    return replace(spikes, features=FEATURES[parameters.features](traces, spikes, parameters))
 
 
 def is_small(traces, channel_index):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from huidurep_sorter.spikes.features import represent
+from huidurep_sorter.spikes.features import FEATURES
 from huidurep_sorter.spikes.spike_trains import count_presence
 from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates import evidence
@@ -238,7 +238,7 @@ def look_around(traces, trains, shifts, channels, parameters):
     samples = samples.clip(margin, max(traces.n_samples - margin, margin))
     order = np.argsort(samples, kind="stable")  # SpikeInterface's SVD reads peaks in their order
     peaks = Spikes.at(samples, np.repeat(channels, sizes)).take(order)
-    features = represent(traces, peaks, parameters)[np.argsort(order)].astype("float64")
+    features = FEATURES[parameters.features](traces, peaks, parameters)[np.argsort(order)].astype("float64")
     return np.split(features, np.cumsum(sizes)[:-1])
 
 
