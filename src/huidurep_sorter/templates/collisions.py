@@ -21,11 +21,8 @@ class CollisionRules:
     """When the spikes of a template are several others at once. Energies are without the part that noise adds."""
 
     min_count_ratio: float = 3.0  # times as many spikes have each of the others (templates-33)
-    max_parts: int = 3  # spikes that are taken for one, at most (templates-33)
-    max_lag_ms: float = 1.0  # ms between the peak of a spike and those of its parts (templates-33)
-    max_left: float = 0.15  # of a spike's energy, without its parts: it is nothing else (templates-33)
-    min_left_of_one: float = 0.25  # of it, without the largest part; less: it may be that unit (templates-33)
-    max_noise: float = 0.6  # of a spike's energy that may be noise; more: what is left can't be told (templates-33)
+    max_left: float = 0.15  # of a spike's energy, without its parts: it is nothing else (templates-33, templates-39)
+    n_parts: int = 3  # spikes that are taken for one, at most; a limit: of more nothing can be told
     n_spikes: int = 50  # of a template that are looked at; a limit of time
 
 
@@ -52,7 +49,7 @@ def without_collisions(traces, templates, clusters, rules=RULES):
     near = channels_in_reach(traces)[np.ix_(main, main)]
     noise = noise_energy(traces, templates.num_samples, 1)
     dense, single = templates.get_dense_templates(), np.ones(len(counts), dtype=bool)
-    max_lag = int(round(rules.max_lag_ms * traces.sampling_frequency / 1000))
+    max_lag = templates.nbefore  # a part that begins earlier is another spike
     n_before, n_after = templates.nbefore + max_lag, templates.nafter + max_lag
     for index, unit_id in enumerate(templates.unit_ids):
         others = near[index] & (counts >= rules.min_count_ratio * counts[index])
@@ -60,7 +57,7 @@ def without_collisions(traces, templates, clusters, rules=RULES):
             channels = np.flatnonzero(templates.sparsity_mask[index])
             spikes = clusters.sample_index[clusters.label == unit_id]
             waveforms = read_waveforms(traces, spikes, n_before, n_after, channels, rules.n_spikes)
-            left = left_by_others(waveforms, dense[others][:, :, channels], rules.max_parts)
+            left = left_by_others(waveforms, dense[others][:, :, channels], rules.n_parts)
             single[index] = not are_collisions(left, noise[channels].sum(), rules)
     if single.all():
         return templates
@@ -100,7 +97,7 @@ def left_by_others(waveforms, others, n_parts):
 
 def are_collisions(left, noise, rules=RULES):
     """Decide from what is left of its spikes, (n_parts + 1, n_spikes), whether a template is others at once."""
-    if left.shape[1] == 0 or noise > rules.max_noise * np.median(left[0]):
+    if left.shape[1] == 0:
         return False
     share = np.median((left[1:] - noise) / np.maximum(left[0] - noise, noise), axis=1)
-    return bool(share[0] >= rules.min_left_of_one and share[-1] < rules.max_left)
+    return bool(share[-1] < rules.max_left <= share[0])  # what one other explains may be that unit, split by clustering
