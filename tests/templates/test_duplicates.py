@@ -4,23 +4,17 @@ import numpy as np
 import pytest
 
 from huidurep_sorter.templates import duplicates
-from huidurep_sorter.templates.duplicates import find_redundant_units, find_residual_spikes
+from huidurep_sorter.templates.duplicates import find_residual_spikes
 from tests.known import DURATION, FS, on_four_channels, poisson, units
 
 ALL = np.ones((3, 3), dtype=bool)
 
 
-def test_a_copy_of_a_unit_is_a_duplicate_and_chance_is_not():
+def test_a_copy_of_a_unit_is_found_twice_and_chance_is_not():
     train, other = poisson(10, 0), poisson(10, 1)
     found = units(train, other, train[::3] + 5)
-    bad = find_redundant_units(found, FS, np.bincount(found.label), ALL)
-    np.testing.assert_array_equal(bad, [False, False, True])
-
-
-def test_a_unit_that_bursts_with_another_is_not_redundant():
-    train = poisson(10, 0, refractory_ms=5.0)
-    jittered = train + np.random.default_rng(1).integers(-90, 90, train.size)
-    assert not find_redundant_units(units(train, jittered), FS, [2.0, 1.0], ALL).any()
+    bad = find_residual_spikes(found, FS, np.array([3.0, 2.0, 1.0]), ALL)
+    np.testing.assert_array_equal(bad, found.label == 2)
 
 
 def test_what_a_small_template_found_in_a_large_spike_is_a_residual():
@@ -56,7 +50,6 @@ def test_of_two_units_of_the_same_spikes_the_larger_one_keeps_them():
 def test_units_that_are_far_apart_may_fire_together():
     train = poisson(10, 0)
     found, far = units(train, train), np.eye(2, dtype=bool)
-    assert not find_redundant_units(found, FS, [2.0, 1.0], far).any()
     assert not find_residual_spikes(found, FS, np.array([2.0, 1.0]), far).any()
 
 
@@ -84,12 +77,15 @@ def with_waves(*units_and_sizes):
     return on_four_channels(array), units(*(train for train, _ in units_and_sizes))
 
 
-def test_of_a_unit_and_its_copy_the_one_of_more_energy_stays():
-    train = poisson(10, 0, refractory_ms=3.0)
-    traces, spikes = with_waves((train, 10.0), (train[::4] + 3, 0.0))
-    duplicated = duplicates.find_duplicated_spikes(traces, spikes)
-    assert not duplicated[spikes.label == 0].any()
-    assert duplicated[spikes.label == 1].all()
+def test_a_small_unit_loses_what_it_took_of_a_large_one():
+    large, small = poisson(10, 0, refractory_ms=3.0), poisson(10, 1, refractory_ms=3.0)
+    traces, _ = with_waves((large, 20.0), (small, 8.0))
+    again = large[::3] + 5
+    both = units(large, np.sort(np.concatenate([small, again])))
+    duplicated = duplicates.find_duplicated_spikes(traces, both)
+    assert not duplicated[both.label == 0].any()
+    assert np.isin(again, both.sample_index[duplicated]).all()
+    assert duplicated[both.label == 1].mean() < 1.1 * len(again) / (both.label == 1).sum()
 
 
 def test_two_neurons_keep_the_spikes_that_coincide_by_chance():

@@ -22,7 +22,8 @@ class CollisionRules:
 
     min_count_ratio: float = 3.0  # times as many spikes have each of the others (templates-33)
     max_left: float = 0.15  # of a spike's energy, without its parts: it is nothing else (templates-33, templates-39)
-    n_parts: int = 3  # spikes that are taken for one, at most; a limit: of more nothing can be told
+    max_noise: float = 0.6  # of a spike's energy that may be noise; more: what is left can't be told (templates-33)
+    n_parts: int = 3  # spikes that are taken for one, at most; a limit of time
     n_spikes: int = 50  # of a template that are looked at; a limit of time
 
 
@@ -97,7 +98,7 @@ def left_by_others(waveforms, others, n_parts):
 
 def are_collisions(left, noise, rules=RULES):
     """Decide from what is left of its spikes, (n_parts + 1, n_spikes), whether a template is others at once."""
-    if left.shape[1] == 0:
+    if left.shape[1] == 0 or noise > rules.max_noise * np.median(left[0]):
         return False
     share = np.median((left[1:] - noise) / np.maximum(left[0] - noise, noise), axis=1)
     return bool(share[-1] < rules.max_left <= share[0])  # what one other explains may be that unit, split by clustering

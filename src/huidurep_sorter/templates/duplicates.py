@@ -1,4 +1,4 @@
-"""Spikes that matching found twice: whole units that are another's spikes, and single spikes."""
+"""Spikes that matching found twice: a small template found in what a larger one had left of a spike."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,6 @@ from huidurep_sorter.templates.split_half import are_near, estimate_split_half
 class DuplicateRules:
     """When two spikes are one that was found twice."""
 
-    coincidence_ms: float = 0.4  # ms from a larger unit's spikes, within which those of a redundant one lie (units-32)
-    max_shared_fraction: float = 0.6  # of a unit's spikes so near another's; more: it is redundant (units-32)
     residual_ms: float = 0.5  # ms from a larger unit's spike, within which its residual is matched (units-10, units-33)
     min_residual_fraction: float = 0.1  # of a unit's spikes; fewer coincidences are left alone (units-10, units-33)
     moved_by: tuple = (5, 7, 9, 11)  # windows by which a train is moved, to see what chance explains (units-50)
@@ -24,45 +22,10 @@ RULES = DuplicateRules()
 
 
 def find_duplicated_spikes(traces, spikes):
-    """Mark the spikes of redundant units, and residual spikes of the other units, (n_spikes,) bool.
-
-    Of two units with the same spikes the one of more energy stays (units-9).
-    """
-    fs = traces.sampling_frequency
+    """Mark the spikes that are residuals of larger ones, (n_spikes,) bool; those of a copy of a unit too."""
     templates = estimate_split_half(traces, spikes)
-    norms, near = templates.norms(), are_near(traces, templates)
-    energy = norms**2 * spikes.counts()
-    redundant = find_redundant_units(spikes, fs, energy, near)
-    duplicated = redundant[spikes.label]
-    others, norms, near = spikes.without(redundant), norms[~redundant], near[np.ix_(~redundant, ~redundant)]
-    duplicated[~duplicated] = find_residual_spikes(others, fs, norms, near)
-    return duplicated
-
-
-def find_redundant_units(spikes, sampling_frequency, size, near, rules=RULES):
-    """Find units most of whose spikes are those of one larger unit, found twice.
-
-    Parameters
-    ----------
-    spikes : Spikes
-    sampling_frequency : float
-    size : (n_units,) float
-        Of two units the one of the larger size stays.
-    near : (n_units, n_units) bool
-        Units so far apart that they can't see the same spikes are not compared (units-11).
-
-    Returns
-    -------
-    redundant : (n_units,) bool
-    """
-    order, trains = np.argsort(size, kind="stable"), spikes.trains()
-    reach = rules.coincidence_ms * sampling_frequency / 1000
-    redundant = np.zeros(len(size), dtype=bool)
-    for position, small in enumerate(order):
-        larger = (trains[large] for large in order[position + 1 :] if near[small, large])
-        shared = (are_coincident(trains[small], train, reach).mean() for train in larger)
-        redundant[small] = any(fraction > rules.max_shared_fraction for fraction in shared)
-    return redundant
+    near = are_near(traces, templates)  # units so far apart that they can't see the same spikes are not compared
+    return find_residual_spikes(spikes, traces.sampling_frequency, templates.norms(), near)
 
 
 def find_residual_spikes(spikes, sampling_frequency, size, near, rules=RULES):
