@@ -21,7 +21,7 @@ class CollisionRules:
     """When the spikes of a template are several others at once. Energies are without the part that noise adds."""
 
     min_count_ratio: float = 3.0  # times as many spikes have each of the others (templates-33)
-    max_left: float = 0.15  # of a spike's energy, without its parts: it is nothing else (templates-33, templates-39)
+    max_left: float = 0.15  # of a spike's energy: all parts leave less, one alone more (templates-33, templates-39)
     max_noise: float = 0.6  # of a spike's energy that may be noise; more: what is left can't be told (templates-33)
     n_parts: int = 3  # spikes that are taken for one, at most; a limit of time
     n_spikes: int = 50  # of a template that are looked at; a limit of time
@@ -50,7 +50,7 @@ def without_collisions(traces, templates, clusters, rules=RULES):
     near = channels_in_reach(traces)[np.ix_(main, main)]
     noise = noise_energy(traces, templates.num_samples, 1)
     dense, single = templates.get_dense_templates(), np.ones(len(counts), dtype=bool)
-    max_lag = templates.nbefore  # a part that begins earlier is another spike
+    max_lag = templates.nbefore  # a part whose peak lies before the template is another spike
     n_before, n_after = templates.nbefore + max_lag, templates.nafter + max_lag
     for index, unit_id in enumerate(templates.unit_ids):
         others = near[index] & (counts >= rules.min_count_ratio * counts[index])
@@ -101,4 +101,4 @@ def are_collisions(left, noise, rules=RULES):
     if left.shape[1] == 0 or noise > rules.max_noise * np.median(left[0]):
         return False
     share = np.median((left[1:] - noise) / np.maximum(left[0] - noise, noise), axis=1)
-    return bool(share[-1] < rules.max_left <= share[0])  # what one other explains may be that unit, split by clustering
+    return bool(share[-1] < rules.max_left <= share[0])  # what one other explains may be of that unit, split
