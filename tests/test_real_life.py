@@ -122,3 +122,15 @@ def test_neurons_that_burst_together_are_found_each_by_itself():
         units.append((20 + 35 * k, 110 + 12 * k, times + rng.uniform(0, 0.002, len(times))))
     accuracy, n_false = score(*planted(units, 60))
     assert accuracy.min() > 0.85 and accuracy.mean() > 0.93 and n_false == 0
+
+
+@pytest.mark.parametrize(("share", "gap_um"), [(0.7, 45), (0.8, 70)])
+def test_neurons_that_fire_within_2_ms_of_one_another_are_found_whole(share, gap_um):
+    rng = np.random.default_rng(0)
+    first = np.sort(rng.uniform(0.1, 39.9, 500))
+    near = first[rng.random(500) < share]
+    near = near + rng.choice([-1, 1], len(near)) * rng.uniform(0.0002, 0.002, len(near))
+    second = np.concatenate([near, rng.uniform(0.1, 39.9, 500 - len(near))])
+    units = [(120, 120, first), (120 + gap_um, 100, second), (250, 120, 300)]
+    accuracy, n_false = score(*planted(units, 40))
+    assert (accuracy > 0.95).all() and n_false == 0

@@ -53,18 +53,18 @@ def test_units_that_are_far_apart_may_fire_together():
     assert not find_residual_spikes(found, FS, np.array([2.0, 1.0]), far).any()
 
 
-@pytest.mark.parametrize(
-    ("n_coincident", "n_spikes", "n_expected", "are_residuals"),
-    [
-        (11, 100, 0.0, True),  # over a tenth of the spikes, where chance explains none
-        (10, 100, 0.0, False),
-        (25, 100, 5.0, False),  # three times what chance explains, and a tenth
-        (26, 100, 5.0, True),
-        (0, 0, 0.0, False),
-    ],
-)
-def test_coincidences_are_residuals_only_beyond_chance(n_coincident, n_spikes, n_expected, are_residuals):
-    assert duplicates.are_residuals(n_coincident, n_spikes, n_expected) == are_residuals
+@pytest.mark.parametrize(("n_coincident", "are_residuals"), [(11, True), (10, False), (0, False)])
+def test_few_coincidences_are_left_alone(n_coincident, are_residuals):
+    large = 6000 * np.arange(1, 101)
+    small = large + np.where(np.arange(100) < n_coincident, 5, 3000)
+    assert find_residual_spikes(units(large, small), FS, np.array([2.0, 1.0]), ALL).any() == are_residuals
+
+
+@pytest.mark.parametrize("within_ms", [2.0, 5.0])
+def test_neurons_that_fire_within_milliseconds_of_one_another_are_no_residuals(within_ms):
+    first, rng = poisson(10, 0), np.random.default_rng(1)
+    second = np.unique(first + (rng.uniform(-within_ms, within_ms, len(first)) * FS / 1000).astype(int))
+    assert not find_residual_spikes(units(first, second), FS, np.array([2.0, 1.0]), ALL).any()
 
 
 def with_waves(*units_and_sizes):

@@ -52,22 +52,29 @@ def test_no_more_is_drawn_than_is_missing(few):
 
 
 @pytest.mark.parametrize("n", [46_000, 200_000])
-def test_slices_are_spread_over_the_recording_and_do_not_overlap(n):
+def test_stretches_are_spread_over_the_recording_and_do_not_overlap(n):
     fs = 1000.0
-    slices = np.array(refinement.spread_slices(on_four_channels(np.zeros((n, 4)), fs)))
-    assert np.diff(slices, axis=1).sum() == refinement.RULES.part_s * fs
-    assert slices[0, 0] == 0 and slices[-1, 1] == n
-    assert (slices[1:, 0] >= slices[:-1, 1]).all()
+    stretches = refinement.spread_stretches(on_four_channels(np.zeros((n, 4)), fs))
+    assert np.diff(stretches, axis=1).sum() == refinement.RULES.part_s * fs
+    assert stretches[0, 0] == 0 and stretches[-1, 1] == n
+    assert (stretches[1:, 0] >= stretches[:-1, 1]).all()
 
 
-def test_a_short_recording_is_one_slice():
-    assert refinement.spread_slices(on_four_channels(np.zeros((3_000, 4)), 1000.0)) == [(0, 3000)]
+def test_a_short_recording_is_one_stretch():
+    stretches = refinement.spread_stretches(on_four_channels(np.zeros((3_000, 4)), 1000.0))
+    np.testing.assert_array_equal(stretches, [[0, 3000]])
+
+
+def test_only_seconds_that_are_learned_from_are_chosen():
+    traces = on_four_channels(np.zeros((40_000_000, 4)), 1000.0)  # 11 hours
+    stretches = refinement.spread_stretches(traces)
+    assert len(stretches) == 45 and traces.are_learned_from(stretches[:, 0]).all()
 
 
 def test_spikes_of_a_part_lie_where_they_are_in_the_recording(few, monkeypatch):
     traces, found, _ = few
     whole = refinement.match_part(traces, found, PARAMETERS)
-    monkeypatch.setattr(refinement, "RULES", replace(refinement.RULES, part_s=6.0, slice_s=2.0))
+    monkeypatch.setattr(refinement, "RULES", replace(refinement.RULES, part_s=6.0))
     part = refinement.match_part(traces, found, PARAMETERS)
     assert 0 < len(part) < 0.5 * len(whole)
     assert np.isin(part["sample_index"], whole["sample_index"]).mean() > 0.95

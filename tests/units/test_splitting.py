@@ -107,10 +107,10 @@ def test_equal_spikes_are_not_cut():
 
 
 def test_spikes_that_another_unit_overlaps_are_known(neurons):
-    traces, *_ = neurons  # at 30 kHz, so that 1 ms are 30 samples
-    found = units(np.array([1000, 2000, 3000, 3010]), np.array([1020, 2040, 4000]))
+    traces, *_ = neurons  # at 30 kHz: the window of a template is 60 samples
+    found = units(np.array([1000, 2000, 3000, 3010]), np.array([1040, 2080, 4000]))
     overlapped = np.sort(found.sample_index[are_overlapped(traces, found)])
-    assert overlapped.tolist() == [1000, 1020]  # 3000 and 3010 are of one unit
+    assert overlapped.tolist() == [1000, 1040]  # 3000 and 3010 are of one unit
 
 
 def test_a_unit_is_left_alone_where_another_one_always_fires_with_it(neurons):

@@ -16,6 +16,7 @@ from huidurep_sorter.spikes.spikes import Spikes, concatenate
 from huidurep_sorter.templates.duplicates import find_duplicated_spikes
 from huidurep_sorter.templates.estimation import count_spikes, estimate_clean_templates, noise_energy
 from huidurep_sorter.templates.matching import as_matched, find_spikes
+from huidurep_sorter.traces.traces import learned_runs
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,7 @@ logger = logging.getLogger(__name__)
 class RefinementRules:
     """Which templates are estimated again, and from how much of the recording."""
 
-    part_s: float = 45.0  # s of the recording that are matched first (templates-18, templates-28, sorters-19)
-    slice_s: float = 5.0  # s; the part is cut into slices that are spread over the recording (templates-28)
+    part_s: float = 45.0  # s of the recording that are matched first; a limit of time (templates-28, units-69)
     max_noise: float = 0.02  # of a template's energy that may be noise (templates-18, templates-28)
 
 
@@ -69,30 +69,35 @@ def n_spikes_missing(traces, templates, n_spikes):
 
 
 def match_part(traces, templates, parameters):
-    """Match slices that are spread over the recording, `part_s` in all; leave out spikes cut by their ends.
+    """Match stretches that are spread over the recording, `part_s` in all; leave out spikes cut by their ends.
 
     Returns
     -------
     spikes : structured array (n_spikes,)
         As `find_spikes` gives; samples are those of the whole recording.
     """
-    slices = spread_slices(traces)
-    part = append_recordings([traces.recording.frame_slice(start, stop) for start, stop in slices])
+    stretches = spread_stretches(traces)
+    part = append_recordings([traces.recording.frame_slice(start, stop) for start, stop in stretches])
     spikes = find_spikes(replace(traces, recording=part), templates, parameters)
-    start, stop = np.array(slices).T[:, spikes["segment_index"]]
+    start, stop = stretches.T[:, spikes["segment_index"]]
     spikes["sample_index"] += start
     spikes["segment_index"] = 0
     inside = (spikes["sample_index"] >= start + templates.nbefore) & (spikes["sample_index"] < stop - templates.nafter)
     return spikes[inside]
 
 
-def spread_slices(traces):
-    """Spread slices evenly, as (first sample, last sample + 1); the whole recording where it is short."""
-    n, fs = traces.n_samples, traces.sampling_frequency
-    if n <= RULES.part_s * fs:
-        return [(0, n)]
-    length = int(RULES.slice_s * fs)
-    return [(int(a), int(a) + length) for a in np.linspace(0, n - length, int(RULES.part_s / RULES.slice_s))]
+def spread_stretches(traces):
+    """Choose some of the stretches that are learned from, `part_s` in all and spread evenly, or all of a short recording.
+
+    Returns
+    -------
+    stretches : (n_stretches, 2) int64
+        First sample, last sample + 1.
+    """
+    n, runs = int(RULES.part_s * traces.sampling_frequency), learned_runs(traces.recording)
+    if traces.n_samples <= n:
+        return np.array([[0, traces.n_samples]])
+    return runs[np.linspace(0, len(runs) - 1, min(n // np.diff(runs)[0, 0], len(runs))).astype("int64")]
 
 
 def draw_matched_spikes(traces, matched, missing, seed) -> Spikes:

@@ -18,7 +18,12 @@ from huidurep_sorter.spikes.spikes import Spikes
 from huidurep_sorter.templates.agglomeration import RULES as AGGLOMERATION_RULES
 from huidurep_sorter.templates.agglomeration import as_table
 from huidurep_sorter.templates.groups import Groups, describe_groups, lags_on_channels, look_around
-from huidurep_sorter.templates.split_half import channels_in_reach, estimate_split_half, main_channels
+from huidurep_sorter.templates.split_half import (
+    channels_in_reach,
+    estimate_split_half,
+    main_channels,
+    split_half_window,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +34,6 @@ class SplittingRules:
     n_spikes: int = 200  # of a unit, in which a cut is looked for; a limit of time
     min_sure: float = 0.99  # of being one; a unit that is less sure is looked at again (units-64)
     n_spikes_again: int = 2000  # of it; a limit of time
-    overlap_ms: float = 1.0  # ms from another unit's spike, within which one isn't looked at (units-64)
     n_in_a_row: int = 20  # of them, one after another: thinned trains would hide who follows whom (units-62)
 
 
@@ -148,8 +152,11 @@ def examine(traces, wholes, parameters):
 
 
 def are_overlapped(traces, units):
-    """Say which spikes another unit's spike near them overlaps, (n_spikes,) bool: they look like no single neuron's."""
-    reach, near = RULES.overlap_ms * traces.sampling_frequency / 1000, channels_in_reach(traces)
+    """Say which spikes another unit's spike near them overlaps, (n_spikes,) bool: they look like no single neuron's.
+
+    Two overlap if the windows of their templates do (units-69).
+    """
+    reach, near = sum(split_half_window(traces.sampling_frequency)), channels_in_reach(traces)
     overlapped, order = np.zeros(len(units), dtype=bool), np.argsort(units.sample_index, kind="stable")
     sample, channel, label = (values[order] for values in (units.sample_index, units.channel_index, units.label))
     for step in range(1, len(units)):
