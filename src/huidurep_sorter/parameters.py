@@ -240,7 +240,7 @@ class SortingParameters(Checked):
         "local",
         stage="matching",
         text="How templates are matched to the traces",
-        change="Take another to compare. 'local' is 'wobble', the best in our experiments, in a sixth of its time.",
+        change="Take another to compare. 'local', the best, is 'wobble' with noisy frequencies weighed less, but fast.",
         choices="templates.matching:MATCHERS",
     )
     min_template_norm: float = parameter(

@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
-from scipy.signal import resample
+from scipy.signal import lfilter, resample
 from spikeinterface.core import ChannelSparsity, NumpyRecording, Templates
 
 from huidurep_sorter.parameters import SortingParameters
 from huidurep_sorter.templates import local_matching, matching
+from huidurep_sorter.traces.noise import invert_spectrum
 from tests.known import FS, traces_of
 
 RULES = local_matching.RULES
 N_CHANNELS, N_SAMPLES, N_UNITS = 8, 60, 6
 N = int(2 * FS)
+KERNELS = [np.ones(1), np.array([-0.05, -0.2, 0.8, -0.2, -0.05])]
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +47,19 @@ def products_slowly(traces, low_rank):
     return np.array([sum(np.correlate(padded[:, c], t[:, c]) for c in range(N_CHANNELS)) for t in low_rank])
 
 
-def peel_slowly(traces, array, rules=RULES):
+def weigh_slowly(array, kernel):
+    """Convolve each channel over time."""
+    return np.array([[np.convolve(wave, kernel, "same") for wave in unit.T] for unit in array]).transpose(0, 2, 1)
+
+
+def peel_slowly(traces, array, kernel, rules=RULES):
     """Match by subtraction from the products themselves, in float64, without any of what makes it fast."""
-    low_rank = local_matching.approximate(array.astype("float64"), rules.rank)
-    fine = resample(low_rank, rules.n_shifts * N_SAMPLES, axis=1)
-    energy, before = (array.astype("float64") ** 2).sum(axis=(1, 2)), N_SAMPLES - 1
-    products = products_slowly(traces, low_rank)
+    array = array.astype("float64")
+    kernel = kernel / np.median((array * weigh_slowly(array, kernel)).sum(axis=(1, 2)) / (array**2).sum(axis=(1, 2)))
+    energy, before = (array * weigh_slowly(array, kernel)).sum(axis=(1, 2)), N_SAMPLES - 1
+    low_rank = local_matching.approximate(array, rules.rank)
+    fine, weighed = resample(low_rank, rules.n_shifts * N_SAMPLES, axis=1), weigh_slowly(low_rank, kernel)
+    products = products_slowly(traces, weighed)
     gains, spikes = 2 * products - energy[:, None], []
     while True:
         best = gains.max(axis=0)
@@ -81,7 +90,7 @@ def peel_slowly(traces, array, rules=RULES):
             spike[inside] = wave[inside.start - start : inside.stop - start]
             here = slice(max(start - 100, 0), min(start + 200, len(traces)))
             columns = slice(here.start, here.stop + before)
-            common = products_slowly(spike[here], low_rank)
+            common = products_slowly(spike[here], weighed)
             gains[:, columns] -= 2 * common
             products[:, columns] -= scale * common
         for start, unit, *_ in taken:
@@ -92,7 +101,7 @@ def peel_slowly(traces, array, rules=RULES):
 
 def test_products_are_correlations(spiking):
     traces, templates = spiking
-    prepared = local_matching.PreparedTemplates.of(templates)
+    prepared = local_matching.PreparedTemplates.of(templates, np.ones(1))
     values = traces.recording.get_traces(end_frame=5000)
     slowly = products_slowly(values, local_matching.approximate(templates.get_dense_templates(), RULES.rank))
     np.testing.assert_allclose(local_matching.correlate(values, prepared), slowly, atol=1e-3 * np.abs(slowly).max())
@@ -102,16 +111,17 @@ def test_templates_may_be_longer_than_a_block(spiking):
     traces, templates = spiking
     values = traces.recording.get_traces(end_frame=5000)
     usual = local_matching.correlate(values, local_matching.PreparedTemplates.of(templates))
-    short = local_matching.PreparedTemplates.of(templates, local_matching.LocalMatchingRules(block_samples=32))
+    short = local_matching.PreparedTemplates.of(templates, rules=local_matching.LocalMatchingRules(block_samples=32))
     np.testing.assert_allclose(local_matching.correlate(values, short), usual, atol=1e-3 * np.abs(usual).max())
 
 
-def test_spikes_are_those_of_the_slow_reference(spiking):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_spikes_are_those_of_the_slow_reference(spiking, kernel):
     traces, templates = spiking
     values = traces.recording.get_traces(end_frame=15_000)
-    prepared = local_matching.PreparedTemplates.of(templates)
+    prepared = local_matching.PreparedTemplates.of(templates, kernel)
     starts, labels = local_matching.peel(local_matching.correlate(values, prepared), prepared)
-    slowly = peel_slowly(values.astype("float64"), templates.get_dense_templates())
+    slowly = peel_slowly(values.astype("float64"), templates.get_dense_templates(), kernel)
     assert len(slowly) > 80
     assert sorted(zip(starts.tolist(), labels.tolist(), strict=True)) == slowly
 
@@ -137,3 +147,14 @@ def test_noise_has_no_spike(spiking, n_samples):
     values = np.random.default_rng(1).normal(size=(n_samples, N_CHANNELS)).astype("float32")
     starts, labels = local_matching.peel(local_matching.correlate(values, prepared), prepared)
     assert len(starts) == len(labels) == 0
+
+
+def test_weighing_frequencies_sets_spikes_off_from_slow_noise(spiking):
+    _, templates = spiking
+    noise = lfilter([1], [1, -0.8], np.random.default_rng(2).normal(size=(N, N_CHANNELS)), axis=0).astype("float32")
+    recording = NumpyRecording([noise], FS)
+    d_prime = []
+    for kernel in (None, invert_spectrum(recording, np.array([[0, N]]))):
+        prepared = local_matching.PreparedTemplates.of(templates, kernel)
+        d_prime.append(prepared.energy / local_matching.correlate(noise, prepared).std(axis=1))
+    assert (d_prime[1] > 1.04 * d_prime[0]).all() and d_prime[1].mean() > 1.08 * d_prime[0].mean()

@@ -97,7 +97,7 @@ def left_by_others(waveforms, others, n_parts):
 
 def are_collisions(left, noise, rules=RULES):
     """Decide from what is left of its spikes, (n_parts + 1, n_spikes), whether a template is others at once."""
-    if left.shape[1] == 0:
-        return False
+    if left.shape[1] == 0 or noise > np.median(left[0] - noise):
+        return False  # where noise is more than the spike, what is left of it can't be told
     share = np.median((left[1:] - noise) / np.maximum(left[0] - noise, noise), axis=1)
     return bool(share[-1] < rules.max_left <= share[0])  # what one other explains may be of that unit, split

@@ -3,7 +3,7 @@
 The algorithm is that of `wobble`, SpikeInterface's engine after the Paninski lab's matching: the best template of each
 moment is taken off, shifted by parts of a sample and scaled, again and again, until none explains more than the
 threshold. Here what templates and traces have in common is computed on few channels and by FFT, and only what a spike
-changed is looked at again, in compiled code.
+changed is looked at again, in compiled code. Frequencies are weighed by how little noise they have (templates-42).
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from scipy.fft import irfft, next_fast_len, rfft
+from scipy.ndimage import convolve1d
 from scipy.signal import resample
 from spikeinterface.core.node_pipeline import PeakDetector, run_node_pipeline
 
@@ -43,13 +44,13 @@ class PreparedTemplates:
     channels : (n_templates, most_channels) int64
         Each template's own, first ones; the rest is -1.
     spectrum : (n_templates, most_channels, n_frequencies) complex64
-        Of the templates, conjugate, so that a product with that of the traces is their correlation.
+        Of the weighed templates, conjugate, so that a product with that of the traces is their correlation.
     energy : (n_templates,) float32
-        Sum of squares.
+        Of each template with itself weighed.
     neighbours : (n_templates, most_neighbours) int64
         Templates that share a channel, itself among them; the rest is -1.
     overlaps : (n_templates, n_shifts, most_neighbours, 2 * n_samples - 1) float32
-        What a shifted template has in common with each neighbour, by how much later that one begins.
+        What a shifted template has in common with each weighed neighbour, by how much later that one begins.
     """
 
     n_samples: int
@@ -60,23 +61,25 @@ class PreparedTemplates:
     overlaps: np.ndarray
 
     @classmethod
-    def of(cls, templates, rules=RULES) -> "PreparedTemplates":
-        """Prepare SpikeInterface's sparse templates."""
+    def of(cls, templates, inverse_noise=None, rules=RULES) -> "PreparedTemplates":
+        """Prepare SpikeInterface's sparse templates, weighed by a kernel over time; None weighs nothing."""
         mask, dense = templates.sparsity.mask, templates.get_dense_templates().astype("float32")
         channels, neighbours = pad_indices(mask), pad_indices(mask.astype("float32") @ mask.T > 0)
         own = np.zeros((len(mask), templates.num_samples, channels.shape[1]), dtype="float32")
         for template, indices in enumerate(mask):
             own[template, :, : indices.sum()] = dense[template][:, indices]
+        kernel = keep_energy(np.ones(1) if inverse_noise is None else inverse_noise, own)
         low_rank = approximate(own, rules.rank)
+        weighed = convolve1d(low_rank, kernel, axis=1, mode="constant")
         n_fft = max(rules.block_samples, 2 * next_fast_len(2 * templates.num_samples, real=True))
-        spectrum = np.conj(rfft(low_rank, n_fft, axis=1)).transpose(0, 2, 1)
+        spectrum = np.conj(rfft(weighed, n_fft, axis=1)).transpose(0, 2, 1)
         return cls(
             n_samples=templates.num_samples,
             channels=channels,
             spectrum=np.ascontiguousarray(spectrum),
-            energy=(own**2).sum(axis=(1, 2)),
+            energy=energies(own, kernel),
             neighbours=neighbours,
-            overlaps=correlate_pairs(low_rank, channels, neighbours, rules.n_shifts),
+            overlaps=correlate_pairs(low_rank, weighed, channels, neighbours, rules.n_shifts),
         )
 
 
@@ -94,12 +97,23 @@ def approximate(templates, rank):
     return (left[..., :rank] * singular[:, None, :rank]) @ right[:, :rank]
 
 
-def correlate_pairs(templates, channels, neighbours, n_shifts):
-    """Correlate each template, shifted by parts of a sample, with its neighbours; see `PreparedTemplates.overlaps`."""
+def energies(templates, kernel):
+    """Multiply templates (n_templates, n_samples, n_channels) with themselves weighed by a kernel, (n_templates,)."""
+    return (templates * convolve1d(templates, kernel, axis=1, mode="constant")).sum(axis=(1, 2))
+
+
+def keep_energy(kernel, templates):
+    """Scale a kernel so that the median template keeps its energy, and the threshold its meaning."""
+    energy = (templates**2).sum(axis=(1, 2))
+    return kernel / np.median((energies(templates, kernel) / energy)[energy > 0])
+
+
+def correlate_pairs(templates, weighed, channels, neighbours, n_shifts):
+    """Correlate each template, shifted by parts of a sample, with weighed neighbours: `PreparedTemplates.overlaps`."""
     n_templates, n_samples, _ = templates.shape
     n_fft = next_fast_len(2 * n_samples - 1, real=True)
     shifted = resample(templates, n_samples * n_shifts, axis=1).reshape(n_templates, n_samples, n_shifts, -1)
-    spectra = np.conj(rfft(templates, n_fft, axis=1)).transpose(0, 2, 1)  # (n_templates, n_channels, n_frequencies)
+    spectra = np.conj(rfft(weighed, n_fft, axis=1)).transpose(0, 2, 1)  # (n_templates, n_channels, n_frequencies)
     overlaps = np.zeros((n_templates, n_shifts, neighbours.shape[1], 2 * n_samples - 1), dtype="float32")
     for template in range(n_templates):
         own = rfft(shifted[template], n_fft, axis=0).transpose(1, 2, 0)  # (n_shifts, n_channels, n_frequencies)
@@ -122,11 +136,13 @@ class LocalMatching(PeakDetector):
         In noise units, float32.
     templates : Templates
         Sparse.
+    inverse_noise : (n,) float, optional
+        Kernel over time by which templates are weighed.
     """
 
-    def __init__(self, recording, templates):
+    def __init__(self, recording, templates, inverse_noise=None):
         super().__init__(recording)
-        self.prepared, self.n_before = PreparedTemplates.of(templates), templates.nbefore
+        self.prepared, self.n_before = PreparedTemplates.of(templates, inverse_noise), templates.nbefore
 
     def get_dtype(self):
         """Give the type of a spike."""
@@ -150,7 +166,7 @@ class LocalMatching(PeakDetector):
 
 def match_locally(traces, templates):
     """Match templates to all of the traces, as a vector of spikes like that of SpikeInterface's engines."""
-    node = LocalMatching(traces.recording, templates)
+    node = LocalMatching(traces.recording, templates, traces.inverse_noise)
     return run_node_pipeline(
         traces.recording, [node], traces.job_kwargs, job_name="match", squeeze_output=True, names=["spikes"]
     )

@@ -87,7 +87,7 @@ def match_part(traces, templates, parameters):
 
 
 def spread_stretches(traces):
-    """Choose some of the stretches that are learned from, `part_s` in all and spread evenly, or all of a short recording.
+    """Choose stretches that are learned from, `part_s` in all and spread evenly, or all of a short recording.
 
     Returns
     -------

@@ -1,8 +1,10 @@
-"""The noise of each channel."""
+"""The noise of each channel, and of each frequency."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.signal import welch
+from scipy.signal.windows import bartlett
 from spikeinterface.core import get_noise_levels
 
 from huidurep_sorter.runtime import NothingFound
@@ -13,6 +15,9 @@ class NoiseLimits:
     """What is no noise. Limits, not decisions."""
 
     min_share: float = 1e-5  # of the loudest channel's; less than a converter's step beside its range is rounding
+    n_stretches: int = 10  # in which the spectrum is measured; a limit of time
+    window_ms: float = 4.25  # ms of which a spectrum is computed, so that most have no large spike (templates-42)
+    reach_ms: float = 0.5  # ms before and after, over which a frequency's weight is spread (templates-42)
 
 
 LIMITS = NoiseLimits()
@@ -39,3 +44,33 @@ def replace_silence(noise_levels):
     if not has_noise.any():
         raise NothingFound("no channel has any noise: the traces are constant for more than half of the time")
     return np.where(has_noise, noise_levels, np.median(noise_levels[has_noise])).astype(noise_levels.dtype)
+
+
+def invert_spectrum(recording, runs):
+    """Find the kernel that weighs frequencies by the inverse of their noise, as the best filter of known spikes does.
+
+    The spectrum is the median over windows, stretches and channels, of which few have a spike. No frequency has more
+    weight than white noise of the same variance would give it: filters left nothing there.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Of one segment.
+    runs : (n_runs, 2) int64
+        Stretches in which it may be measured: first sample, last sample + 1.
+
+    Returns
+    -------
+    kernel : (2 * reach + 1,) float64
+        Over samples, symmetric; (1,) where there is no spectrum.
+    """
+    window, reach = (int(ms * recording.sampling_frequency / 1000) for ms in (LIMITS.window_ms, LIMITS.reach_ms))
+    runs = runs[np.diff(runs)[:, 0] >= window]
+    chosen = runs[np.unique(np.linspace(0, len(runs) - 1, LIMITS.n_stretches).astype("int64"))] if len(runs) else runs
+    stretches = [recording.get_traces(start_frame=int(start), end_frame=int(stop)) for start, stop in chosen]
+    spectra = [welch(x.astype("float64"), nperseg=window, average="median", axis=0)[1] for x in stretches]
+    spectrum = np.median(spectra, axis=0).mean(axis=1) if spectra else np.zeros(1)
+    if not spectrum.any():
+        return np.ones(1)
+    kernel = np.fft.irfft(1 / np.maximum(spectrum / spectrum.mean(), 1), window)
+    return np.r_[kernel[-reach:], kernel[: reach + 1]] * bartlett(2 * reach + 3)[1:-1]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from huidurep_sorter.traces.noise import estimate_noise
+from huidurep_sorter.traces.noise import estimate_noise, invert_spectrum
 from huidurep_sorter.traces.periods import SetAside, as_runs, count_samples_of
 
 
@@ -31,12 +31,15 @@ class Traces:
         About 1; what whitening left of the differences between channels.
     set_aside : SetAside
         Periods from which nothing is learned.
+    inverse_noise : (n,) float, optional
+        Kernel over time that weighs frequencies by the inverse of their noise; None weighs nothing.
     job_kwargs : dict
         SpikeInterface's; no spike depends on them.
     """
 
     recording: object
     noise_levels: np.ndarray
+    inverse_noise: np.ndarray | None = None
     set_aside: SetAside = field(default_factory=SetAside.nothing)
     job_kwargs: dict = field(default_factory=dict)
 
@@ -45,7 +48,13 @@ class Traces:
         """Build them from a preprocessed recording, whose noise is estimated."""
         job_kwargs = dict(job_kwargs or {})
         noise_levels = estimate_noise(recording, seed, job_kwargs)
-        return cls(recording=recording, noise_levels=noise_levels, set_aside=set_aside, job_kwargs=job_kwargs)
+        return cls(
+            recording=recording,
+            noise_levels=noise_levels,
+            inverse_noise=invert_spectrum(recording, learned_runs(recording)),
+            set_aside=set_aside,
+            job_kwargs=job_kwargs,
+        )
 
     @property
     def sampling_frequency(self):
