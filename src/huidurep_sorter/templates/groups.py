@@ -25,7 +25,7 @@ class GroupRules:
     """Which groups are compared, and what of each."""
 
     max_difference: float = 0.75  # of templates; those that differ more hardly ever are one; a limit of time (units-59)
-    n_views: int = 32  # spikes of a group whose features are compared (units-59)
+    n_views: int = 32  # spikes of a group whose features are compared; a limit of time (units-59, units-69)
     margin_ms: float = 3.0  # ms at the ends of a recording in which no spike is looked at; a limit: it is cut off there
     reach_ms: float = 0.4  # ms around a spike in which it may be largest on another channel; a limit
 

@@ -12,9 +12,9 @@ from huidurep_sorter.runtime import NothingFound
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseLimits:
-    """What is no noise. Limits, not decisions."""
+    """What is no noise, and of what its spectrum is measured."""
 
-    min_share: float = 1e-5  # of the loudest channel's; less than a converter's step beside its range is rounding
+    min_share: float = 1e-5  # of the loudest channel's, a limit: less than a converter's step beside its range
     n_stretches: int = 10  # in which the spectrum is measured; a limit of time
     window_ms: float = 4.25  # ms of which a spectrum is computed, so that most have no large spike (templates-42)
     reach_ms: float = 0.5  # ms before and after, over which a frequency's weight is spread (templates-42)
