@@ -104,8 +104,7 @@ def energies(templates, kernel):
 
 def keep_energy(kernel, templates):
     """Scale a kernel so that the median template keeps its energy, and the threshold its meaning."""
-    energy = (templates**2).sum(axis=(1, 2))
-    return kernel / np.median((energies(templates, kernel) / energy)[energy > 0])
+    return kernel / np.median(energies(templates, kernel) / energies(templates, np.ones(1)))
 
 
 def correlate_pairs(templates, weighed, channels, neighbours, n_shifts):

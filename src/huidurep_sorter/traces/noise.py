@@ -49,8 +49,8 @@ def replace_silence(noise_levels):
 def invert_spectrum(recording, runs):
     """Find the kernel that weighs frequencies by the inverse of their noise, as the best filter of known spikes does.
 
-    The spectrum is the median over windows, stretches and channels, of which few have a spike. No frequency has more
-    weight than white noise of the same variance would give it: filters left nothing there.
+    The spectrum is the median over windows and stretches, of which few have a spike, and the mean over channels. No
+    frequency has more weight than white noise of the same variance would give it: filters left nothing there.
 
     Parameters
     ----------
