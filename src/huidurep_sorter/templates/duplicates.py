@@ -54,8 +54,8 @@ def find_residual_spikes(spikes, sampling_frequency, size, near, rules=RULES):
             if not near[small, large]:
                 continue
             coincide = are_coincident(train, trains[large], reach)
-            by_chance = most_by_chance(train, trains[large], reach, rules)
-            if coincide.sum() > by_chance + rules.min_residual_fraction * len(train):
+            n, least = coincide.sum(), rules.min_residual_fraction * len(train)
+            if n > least and n > least + most_by_chance(train, trains[large], reach, rules):
                 marked |= coincide
         residual[spikes.label == small] = marked
         trains[small] = train[~marked]
