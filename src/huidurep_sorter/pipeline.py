@@ -117,6 +117,7 @@ def sort_traces(traces, peaks, parameters, folder=None) -> NumpySorting:
     save_merges(folder, traces, decisions)
     templates, clusters = make_templates(traces, clusters, parameters)
     templates = without_collisions(traces, templates, clusters)
+    traces = traces.with_inverse_noise()
     templates = refine_templates(traces, templates, clusters, parameters)
     if folder is not None and (parameters.save_array or parameters.debug):
         save_arrays(folder, traces, peaks, clusters, templates)

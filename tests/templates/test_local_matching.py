@@ -101,7 +101,7 @@ def peel_slowly(traces, array, kernel, rules=RULES):
 
 def test_products_are_correlations(spiking):
     traces, templates = spiking
-    prepared = local_matching.PreparedTemplates.of(templates, np.ones(1))
+    prepared = local_matching.PreparedTemplates.of(templates, KERNELS[0])
     values = traces.recording.get_traces(end_frame=5000)
     slowly = products_slowly(values, local_matching.approximate(templates.get_dense_templates(), RULES.rank))
     np.testing.assert_allclose(local_matching.correlate(values, prepared), slowly, atol=1e-3 * np.abs(slowly).max())
@@ -110,8 +110,10 @@ def test_products_are_correlations(spiking):
 def test_templates_may_be_longer_than_a_block(spiking):
     traces, templates = spiking
     values = traces.recording.get_traces(end_frame=5000)
-    usual = local_matching.correlate(values, local_matching.PreparedTemplates.of(templates))
-    short = local_matching.PreparedTemplates.of(templates, rules=local_matching.LocalMatchingRules(block_samples=32))
+    usual = local_matching.correlate(values, local_matching.PreparedTemplates.of(templates, KERNELS[0]))
+    short = local_matching.PreparedTemplates.of(
+        templates, KERNELS[0], local_matching.LocalMatchingRules(block_samples=32)
+    )
     np.testing.assert_allclose(local_matching.correlate(values, short), usual, atol=1e-3 * np.abs(usual).max())
 
 
@@ -143,7 +145,7 @@ def test_spikes_are_those_of_wobble_but_for_a_sample(spiking):
 @pytest.mark.parametrize("n_samples", [3 * N_SAMPLES, 700, 30_000])
 def test_noise_has_no_spike(spiking, n_samples):
     _, templates = spiking
-    prepared = local_matching.PreparedTemplates.of(templates)
+    prepared = local_matching.PreparedTemplates.of(templates, KERNELS[0])
     values = np.random.default_rng(1).normal(size=(n_samples, N_CHANNELS)).astype("float32")
     starts, labels = local_matching.peel(local_matching.correlate(values, prepared), prepared)
     assert len(starts) == len(labels) == 0
@@ -154,7 +156,7 @@ def test_weighing_frequencies_sets_spikes_off_from_slow_noise(spiking):
     noise = lfilter([1], [1, -0.8], np.random.default_rng(2).normal(size=(N, N_CHANNELS)), axis=0).astype("float32")
     recording = NumpyRecording([noise], FS)
     d_prime = []
-    for kernel in (None, invert_spectrum(recording, np.array([[0, N]]))):
+    for kernel in (KERNELS[0], invert_spectrum(recording, np.array([[0, N]]))):
         prepared = local_matching.PreparedTemplates.of(templates, kernel)
         d_prime.append(prepared.energy / local_matching.correlate(noise, prepared).std(axis=1))
     assert (d_prime[1] > 1.04 * d_prime[0]).all() and d_prime[1].mean() > 1.08 * d_prime[0].mean()

@@ -54,20 +54,20 @@ def test_no_more_is_drawn_than_is_missing(few):
 @pytest.mark.parametrize("n", [46_000, 200_000])
 def test_stretches_are_spread_over_the_recording_and_do_not_overlap(n):
     fs = 1000.0
-    stretches = refinement.spread_stretches(on_four_channels(np.zeros((n, 4)), fs))
+    stretches = refinement.choose_stretches(on_four_channels(np.zeros((n, 4)), fs))
     assert np.diff(stretches, axis=1).sum() == refinement.RULES.part_s * fs
     assert stretches[0, 0] == 0 and stretches[-1, 1] == n
     assert (stretches[1:, 0] >= stretches[:-1, 1]).all()
 
 
 def test_a_short_recording_is_one_stretch():
-    stretches = refinement.spread_stretches(on_four_channels(np.zeros((3_000, 4)), 1000.0))
+    stretches = refinement.choose_stretches(on_four_channels(np.zeros((3_000, 4)), 1000.0))
     np.testing.assert_array_equal(stretches, [[0, 3000]])
 
 
 def test_only_seconds_that_are_learned_from_are_chosen():
     traces = on_four_channels(np.zeros((40_000_000, 4)), 1000.0)  # 11 hours
-    stretches = refinement.spread_stretches(traces)
+    stretches = refinement.choose_stretches(traces)
     assert len(stretches) == 45 and traces.are_learned_from(stretches[:, 0]).all()
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from huidurep_sorter.traces import traces as traces_module
+from huidurep_sorter.traces.noise import invert_spectrum
 from huidurep_sorter.traces.periods import SetAside, as_periods
 from huidurep_sorter.traces.traces import LearningLimits
 from tests.known import FS, on_four_channels
@@ -35,3 +36,12 @@ def test_the_stretches_that_are_learned_from_are_listed(monkeypatch):
     monkeypatch.setattr(traces_module, "LIMITS", LearningLimits(channel_seconds=19.0))  # half of it
     runs = traces_module.learned_runs(traces.recording)
     assert len(runs) == 5 and traces.are_learned_from(runs[:, 0]).all()
+
+
+def test_frequencies_are_weighed_once_their_noise_is_measured():
+    traces = on_four_channels(np.cumsum(np.random.default_rng(0).normal(size=(int(2 * FS), 4)), axis=0))
+    np.testing.assert_array_equal(traces.inverse_noise, [1.0])
+    measured = traces.with_inverse_noise()
+    runs = traces_module.learned_runs(traces.recording)
+    np.testing.assert_array_equal(measured.inverse_noise, invert_spectrum(traces.recording, runs))
+    assert len(measured.inverse_noise) > 1

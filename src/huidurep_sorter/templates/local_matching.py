@@ -61,14 +61,14 @@ class PreparedTemplates:
     overlaps: np.ndarray
 
     @classmethod
-    def of(cls, templates, inverse_noise=None, rules=RULES) -> "PreparedTemplates":
-        """Prepare SpikeInterface's sparse templates, weighed by a kernel over time; None weighs nothing."""
+    def of(cls, templates, inverse_noise, rules=RULES) -> "PreparedTemplates":
+        """Prepare SpikeInterface's sparse templates, weighed by a kernel over time."""
         mask, dense = templates.sparsity.mask, templates.get_dense_templates().astype("float32")
         channels, neighbours = pad_indices(mask), pad_indices(mask.astype("float32") @ mask.T > 0)
         own = np.zeros((len(mask), templates.num_samples, channels.shape[1]), dtype="float32")
         for template, indices in enumerate(mask):
             own[template, :, : indices.sum()] = dense[template][:, indices]
-        kernel = keep_energy(np.ones(1) if inverse_noise is None else inverse_noise, own)
+        kernel = keep_energy(inverse_noise, own)
         low_rank = approximate(own, rules.rank)
         weighed = convolve1d(low_rank, kernel, axis=1, mode="constant")
         n_fft = max(rules.block_samples, 2 * next_fast_len(2 * templates.num_samples, real=True))
@@ -135,11 +135,11 @@ class LocalMatching(PeakDetector):
         In noise units, float32.
     templates : Templates
         Sparse.
-    inverse_noise : (n,) float, optional
+    inverse_noise : (n,) float
         Kernel over time by which templates are weighed.
     """
 
-    def __init__(self, recording, templates, inverse_noise=None):
+    def __init__(self, recording, templates, inverse_noise):
         super().__init__(recording)
         self.prepared, self.n_before = PreparedTemplates.of(templates, inverse_noise), templates.nbefore
 

@@ -16,7 +16,8 @@ from huidurep_sorter.spikes.spikes import Spikes, concatenate
 from huidurep_sorter.templates.duplicates import find_duplicated_spikes
 from huidurep_sorter.templates.estimation import count_spikes, estimate_clean_templates, noise_energy
 from huidurep_sorter.templates.matching import as_matched, find_spikes
-from huidurep_sorter.traces.traces import learned_runs
+from huidurep_sorter.traces.periods import take_spread
+from huidurep_sorter.traces.traces import learned_runs, stretch_samples
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def match_part(traces, templates, parameters):
     spikes : structured array (n_spikes,)
         As `find_spikes` gives; samples are those of the whole recording.
     """
-    stretches = spread_stretches(traces)
+    stretches = choose_stretches(traces)
     part = append_recordings([traces.recording.frame_slice(start, stop) for start, stop in stretches])
     spikes = find_spikes(replace(traces, recording=part), templates, parameters)
     start, stop = stretches.T[:, spikes["segment_index"]]
@@ -86,7 +87,7 @@ def match_part(traces, templates, parameters):
     return spikes[inside]
 
 
-def spread_stretches(traces):
+def choose_stretches(traces):
     """Choose stretches that are learned from, `part_s` in all and spread evenly, or all of a short recording.
 
     Returns
@@ -94,10 +95,10 @@ def spread_stretches(traces):
     stretches : (n_stretches, 2) int64
         First sample, last sample + 1.
     """
-    n, runs = int(RULES.part_s * traces.sampling_frequency), learned_runs(traces.recording)
+    n = int(RULES.part_s * traces.sampling_frequency)
     if traces.n_samples <= n:
         return np.array([[0, traces.n_samples]])
-    return runs[np.linspace(0, len(runs) - 1, min(n // np.diff(runs)[0, 0], len(runs))).astype("int64")]
+    return take_spread(learned_runs(traces.recording), n // stretch_samples(traces.recording))
 
 
 def draw_matched_spikes(traces, matched, missing, seed) -> Spikes:

@@ -24,6 +24,7 @@ from huidurep_sorter.traces.periods import (
     merge_periods,
     merge_runs,
     read_stretches,
+    take_spread,
     without_periods,
 )
 from huidurep_sorter.traces.snippets import VALUES_PER_CHUNK
@@ -211,7 +212,7 @@ def measure_levels(recording, noise_levels, small, job_kwargs=None):
     Of many channels some are enough, which are spread along the probe: a quantile of them is that of all.
     """
     depths = np.argsort(recording.get_channel_locations()[:, 1], kind="stable")
-    chosen = np.sort(depths[np.linspace(0, len(depths) - 1, min(RULES.max_channels, len(depths))).astype("int64")])
+    chosen = np.sort(take_spread(depths, RULES.max_channels))
     if len(chosen) < len(depths):
         recording, noise_levels = recording.select_channels(recording.channel_ids[chosen]), noise_levels[chosen]
     n_per_bin = bin_samples(recording.sampling_frequency)

@@ -13,6 +13,7 @@ from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_f
 
 from huidurep_sorter.runtime import stage
 from huidurep_sorter.traces.localization import LocateOnGrid, make_sources
+from huidurep_sorter.traces.periods import take_spread
 from huidurep_sorter.traces.traces import Traces
 
 logger = logging.getLogger(__name__)
@@ -144,8 +145,7 @@ def are_for_prototype(traces, peaks):
     """Say which peaks a prototype spike is learned from, (n_peaks,) bool: those of some seconds over the recording."""
     second = peaks["sample_index"] // int(traces.sampling_frequency)
     seconds = np.unique(second)
-    spread = np.linspace(0, len(seconds) - 1, min(RULES.seconds_of_prototype, len(seconds))).astype("int64")
-    return np.isin(second, seconds[spread])
+    return np.isin(second, take_spread(seconds, RULES.seconds_of_prototype))
 
 
 def measure_motion(recording, peaks, locations, bin_s=1):

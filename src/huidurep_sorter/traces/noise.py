@@ -8,6 +8,7 @@ from scipy.signal.windows import bartlett
 from spikeinterface.core import get_noise_levels
 
 from huidurep_sorter.runtime import NothingFound
+from huidurep_sorter.traces.periods import take_spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +67,13 @@ def invert_spectrum(recording, runs):
     """
     window, reach = (int(ms * recording.sampling_frequency / 1000) for ms in (LIMITS.window_ms, LIMITS.reach_ms))
     runs = runs[np.diff(runs)[:, 0] >= window]
-    chosen = runs[np.unique(np.linspace(0, len(runs) - 1, LIMITS.n_stretches).astype("int64"))] if len(runs) else runs
-    stretches = [recording.get_traces(start_frame=int(start), end_frame=int(stop)) for start, stop in chosen]
-    spectra = [welch(x.astype("float64"), nperseg=window, average="median", axis=0)[1] for x in stretches]
-    spectrum = np.median(spectra, axis=0).mean(axis=1) if spectra else np.zeros(1)
+    if len(runs) == 0:
+        return np.ones(1)
+    spectra = []
+    for start, stop in take_spread(runs, LIMITS.n_stretches):
+        traces = recording.get_traces(start_frame=int(start), end_frame=int(stop)).astype("float64")
+        spectra.append(welch(traces, nperseg=window, average="median", axis=0)[1])
+    spectrum = np.median(spectra, axis=0).mean(axis=1)
     if not spectrum.any():
         return np.ones(1)
     kernel = np.fft.irfft(1 / np.maximum(spectrum / spectrum.mean(), 1), window)

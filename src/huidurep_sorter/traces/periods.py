@@ -130,6 +130,11 @@ def without_periods(recording, periods):
     return concatenate_recordings([enough[k] for k in spread])
 
 
+def take_spread(values, n):
+    """Take at most n of some values, spread evenly over them."""
+    return values[np.linspace(0, len(values) - 1, min(n, len(values))).astype("int64")]
+
+
 def spread_stretches(n_samples, length, n_stretches):
     """Spread stretches of one length evenly, as periods of one segment; the whole of it where it is short."""
     n_stretches = min(n_stretches, max(n_samples // length, 1))

@@ -13,6 +13,7 @@ import numpy as np
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from huidurep_sorter.traces.passes import map_pieces
+from huidurep_sorter.traces.periods import take_spread
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,8 @@ def keep_stretches(recording, runs, most_bytes, folder, job_kwargs):
         With the same traces; the same recording where nothing can be kept.
     """
     runs = np.clip(runs + [-LIMITS.margin_samples, LIMITS.margin_samples], 0, recording.get_num_samples(0))
-    n_kept = min(int(most_bytes / (4 * np.diff(runs).max() * recording.get_num_channels())), len(runs))
-    runs, path = runs[np.linspace(0, len(runs) - 1, n_kept).astype("int64")], folder / "stretches.raw"
+    n_kept = int(most_bytes / (4 * np.diff(runs).max() * recording.get_num_channels()))
+    runs, path = take_spread(runs, n_kept), folder / "stretches.raw"
     try:
         are_kept = n_kept > 0 and write_stretches(recording, runs, path, job_kwargs)
         yield KeptStretchesRecording(recording, str(path), runs) if are_kept else recording

@@ -1,6 +1,6 @@
 """What travels together through all stages."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,15 +31,15 @@ class Traces:
         About 1; what whitening left of the differences between channels.
     set_aside : SetAside
         Periods from which nothing is learned.
-    inverse_noise : (n,) float, optional
-        Kernel over time that weighs frequencies by the inverse of their noise; None weighs nothing.
+    inverse_noise : (n,) float
+        Kernel over time that weighs frequencies by the inverse of their noise; by default it weighs nothing.
     job_kwargs : dict
         SpikeInterface's; no spike depends on them.
     """
 
     recording: object
     noise_levels: np.ndarray
-    inverse_noise: np.ndarray | None = None
+    inverse_noise: np.ndarray = field(default_factory=lambda: np.ones(1))
     set_aside: SetAside = field(default_factory=SetAside.nothing)
     job_kwargs: dict = field(default_factory=dict)
 
@@ -48,13 +48,11 @@ class Traces:
         """Build them from a preprocessed recording, whose noise is estimated."""
         job_kwargs = dict(job_kwargs or {})
         noise_levels = estimate_noise(recording, seed, job_kwargs)
-        return cls(
-            recording=recording,
-            noise_levels=noise_levels,
-            inverse_noise=invert_spectrum(recording, learned_runs(recording)),
-            set_aside=set_aside,
-            job_kwargs=job_kwargs,
-        )
+        return cls(recording=recording, noise_levels=noise_levels, set_aside=set_aside, job_kwargs=job_kwargs)
+
+    def with_inverse_noise(self) -> "Traces":
+        """Measure by how little noise matching is to weigh frequencies, in seconds that are learned from."""
+        return replace(self, inverse_noise=invert_spectrum(self.recording, learned_runs(self.recording)))
 
     @property
     def sampling_frequency(self):

@@ -53,6 +53,7 @@ def sort_by_truth(traces, known, parameters, wrongly, rng):
         yield clusters.compact()
     templates, clusters = make_templates(traces, clusters, parameters)
     templates = without_collisions(traces, templates, clusters)
+    traces = traces.with_inverse_noise()
     templates = refine_templates(traces, templates, clusters, parameters)
     units, _ = remove_duplicates(traces, match_templates(traces, templates, parameters))
     yield units
