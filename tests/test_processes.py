@@ -231,7 +231,7 @@ def test_a_worker_that_is_not_forked_loads_no_pytorch(tetrode, tmp_path):
         detectors = [make_matched_filter(prepared, **options), threshold_detector(traces, parameters)]
     dense = np.random.default_rng(0).normal(size=(2, 60, 4)).astype("float32")
     templates = Templates(dense, prepared.sampling_frequency, 20).to_sparse(np.ones((2, 4), dtype=bool))
-    nodes = [DetectorsTogether(prepared, detectors), LocalMatching(prepared, templates)]
+    nodes = [DetectorsTogether(prepared, detectors), LocalMatching(prepared, templates, traces.inverse_noise)]
     (tmp_path / "nodes.pkl").write_bytes(pickle.dumps(nodes))
     code = "import pickle, sys; nodes = pickle.load(open(sys.argv[1], 'rb')); assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "nodes.pkl"], capture_output=True, text=True)
